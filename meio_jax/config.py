@@ -1,0 +1,425 @@
+"""Options: TOML read strictly into frozen dataclasses, and written back."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from meio_jax.faults import Fault, InputError
+
+Test = Callable[[Any], str]  # "" where the value will do, else what it must be
+
+
+def _integer(value: Any, *, low: int, high: int) -> str:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and low <= value <= high:
+        return ""
+    limit = f" and at most {high:,}" if whole and value > high else ""
+    return f"must be a whole number, {low} or more{limit}"
+
+
+def _real(value: Any, *, above: float = -math.inf, low: float, high: float) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and above < value and low <= value <= min(high, 1e300):
+        return ""
+    start = f"more than {above:g}" if above >= low else f"{low:g} or more"
+    return f"must be a number, {start}" + (
+        f" and at most {high:g}" if math.isfinite(high) else ""
+    )
+
+
+def _share(value: Any) -> str:
+    inside = not _real(value, low=0.0, high=1.0) and 0 < value < 1
+    return "" if inside else "must be a number between 0 and 1, both excluded"
+
+
+def _text(value: Any, *, empty: bool = False) -> str:
+    if not isinstance(value, str):
+        return "must be text, in quotes"
+    return "" if value or empty else "must not be empty"
+
+
+def _choice(value: Any, *, words: tuple[str, ...]) -> str:
+    if isinstance(value, str) and value in words:
+        return ""
+    near = difflib.get_close_matches(str(value), words, n=1)
+    known = ", ".join(f"'{word}'" for word in words)
+    return f"must be one of {known}" + (f"; did you mean '{near[0]}'?" if near else "")
+
+
+def _flag(value: Any) -> str:
+    return "" if isinstance(value, bool) else "must be true or false"
+
+
+def _falling(value: Any) -> str:
+    good = isinstance(value, list | tuple) and len(value) > 0
+    good = good and not any(_real(v, above=0.0, low=0.0, high=math.inf) for v in value)
+    good = good and all(a > b for a, b in pairwise(value))
+    return "" if good else "must be a list of positive numbers, each below the last"
+
+
+def _option(default: Any, test: Test) -> Any:
+    return field(default=default, metadata={"test": test})
+
+
+def _count(default: int, low: int, high: int = 2**31 - 1) -> Any:
+    return _option(default, partial(_integer, low=low, high=high))
+
+
+def _amount(default: float, low: float = 0.0, high: float = math.inf) -> Any:
+    return _option(default, partial(_real, low=low, high=high))
+
+
+def _word(default: str, *words: str) -> Any:
+    return _option(default, partial(_choice, words=words))
+
+
+@dataclass(frozen=True)
+class _Section:
+    def __post_init__(self) -> None:
+        place = f"config.{type(self).__name__}"
+        faults = [
+            _bad_value(place, option.name, getattr(self, option.name), wrong)
+            for option in fields(self)
+            if (wrong := option.metadata["test"](getattr(self, option.name)))
+        ]
+        if faults:
+            raise InputError(faults)
+
+
+@dataclass(frozen=True)
+class Problem(_Section):
+    """What is planned.
+
+    Attributes:
+      tables: folder of the tables, relative to the TOML file.
+      name: shown in reports.
+      horizon: periods planned.
+    """
+
+    tables: str = _option(".", _text)
+    name: str = _option("", partial(_text, empty=True))
+    horizon: int = _count(13, low=1, high=10_000)
+
+
+@dataclass(frozen=True)
+class Units(_Section):
+    """What one unit of each column is.
+
+    Attributes:
+      volume: of unit_volume and of storage capacity, such as "m3" or "ft3".
+      weight: of unit_weight, such as "kg" or "lb".
+      currency: of every cost, for reports only.
+      period: length of a period.
+      lead_time: of lead times and review periods whose header names no unit.
+    """
+
+    volume: str = _option("m3", _text)
+    weight: str = _option("kg", _text)
+    currency: str = _option("USD", _text)
+    period: str = _word("week", "day", "week", "month")
+    lead_time: str = _word("period", "period", "day", "week")
+
+
+@dataclass(frozen=True)
+class Scenarios(_Section):
+    """How demand scenarios are drawn.
+
+    Attributes:
+      count: scenarios drawn.
+      seed: of the draw; the same seed gives the same scenarios.
+      block: periods in a bootstrap block.
+      recent: the last so many periods of history are used; 0 means all.
+    """
+
+    count: int = _count(64, low=1)
+    seed: int = _count(0, low=0)
+    block: int = _count(4, low=1)
+    recent: int = _count(0, low=0)
+
+
+@dataclass(frozen=True)
+class Economics(_Section):
+    """Costs where the tables leave them out.
+
+    Attributes:
+      holding_rate: per year, share of unit_cost.
+      late_rate: cost of one unit late for one day, share of unit_price.
+    """
+
+    holding_rate: float = _amount(0.25)
+    late_rate: float = _amount(0.02)
+
+
+@dataclass(frozen=True)
+class Solver(_Section):
+    """How the dual is solved, and when it stops.
+
+    Attributes:
+      method: of ascent in the prices.
+      gap: stop at this share between plan cost and bound.
+      violation: of a capacity that counts as none, share of the capacity.
+      max_evaluations: passes over all items at most.
+      smoothing: falling widths of the smoothed kinks, shares of the demand's spread.
+      levels: demand classes kept apart per pool.
+      atoms: points kept per demand distribution.
+      whole_units: whether the plan is in whole units.
+      time_limit: seconds; 0 means none.
+    """
+
+    method: str = _word("newton", "newton", "adam", "sgd", "lbfgs")
+    gap: float = _option(0.005, _share)
+    violation: float = _amount(0.001)
+    max_evaluations: int = _count(60, low=1)
+    smoothing: tuple[float, ...] = _option((1.0, 0.3), _falling)
+    levels: int = _count(8, low=1)
+    atoms: int = _count(64, low=4)
+    whole_units: bool = _option(True, _flag)
+    time_limit: float = _amount(0.0)
+
+
+@dataclass(frozen=True)
+class Output(_Section):
+    """What is written.
+
+    Attributes:
+      runs: folder in which each run makes its own.
+      csv: whether tables are also written as CSV.
+    """
+
+    runs: str = _option("runs", _text)
+    csv: bool = _option(False, _flag)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options of a run.
+
+    Attributes:
+      problem: what is planned.
+      units: what one unit of each column is.
+      scenarios: how demand scenarios are drawn.
+      economics: costs where the tables leave them out.
+      solver: how the dual is solved, and when it stops.
+      output: what is written.
+      source: path of the TOML file that was read, or "".
+      given: options set in the file or by an override, such as "problem.horizon".
+    """
+
+    problem: Problem = Problem()
+    units: Units = Units()
+    scenarios: Scenarios = Scenarios()
+    economics: Economics = Economics()
+    solver: Solver = Solver()
+    output: Output = Output()
+    source: str = field(default="", compare=False)
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def tables_folder(self) -> Path:
+        """The folder of the tables, seen from the working directory."""
+        return Path(self.source).parent / self.problem.tables
+
+    def is_set(self, option: str) -> bool:
+        """Whether the user chose an option, such as "problem.horizon"."""
+        section, name = option.split(".")
+        default = getattr(getattr(Config, section), name)
+        chosen = getattr(getattr(self, section), name)
+        return option in self.given or chosen != default
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Sections and options as plain values, defaults included."""
+        return {
+            section: {
+                option.name: _plain(getattr(getattr(self, section), option.name))
+                for option in fields(getattr(self, section))
+            }
+            for section in _SECTIONS
+        }
+
+
+_SECTIONS = tuple(f.name for f in fields(Config) if is_dataclass(f.default))
+
+
+def load(path: str | Path) -> Config:
+    """The options in a TOML file.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      InputError: with everything that is wrong in it.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError([_fault("C04", path.name, "not UTF-8 text")]) from None
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        hint = "meio demo --write DIR shows an example"
+        raise InputError([_fault("C05", str(path), reason, hint)]) from None
+    return replace(parse(text, path.name), source=str(path))
+
+
+def parse(text: str, name: str = "meio.toml") -> Config:
+    """The options in TOML text.
+
+    Args:
+      text: the TOML.
+      name: of the file, for messages.
+
+    Raises:
+      InputError: with everything that is wrong in it.
+    """
+    try:
+        options = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        at = re.search(r"\(at line (\d+)", message)
+        where = f"{name}:{at[1]}" if at else name
+        what = re.sub(r" \(at .*\)$", "", message)
+        hint = 'Text is quoted, as in name = "x"; sections are lines like [solver]'
+        raise InputError([_fault("C04", where, f"not TOML: {what}", hint)]) from None
+    lines = _line_numbers(text)
+
+    def place(*path: str) -> str:
+        line = lines.get(path) or lines.get(path[:1])
+        return f"{name}:{line}" if line else name
+
+    return _merge(Config(), options, place)
+
+
+def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
+    """A config with some options replaced.
+
+    Args:
+      config: where the others come from.
+      overrides: such as "solver.gap=0.01"; a value that is not TOML is text.
+
+    Raises:
+      InputError: with everything that is wrong with them.
+    """
+    faults = []
+    for override in overrides:
+        path, equals, text = (part.strip() for part in override.partition("="))
+        place = f"--set {override}"
+        if not equals or path.count(".") != 1:
+            hint = "Write --set section.option=value, as in --set solver.gap=0.01"
+            faults.append(_fault("C01", place, "not an option and a value", hint))
+            continue
+        section, option = path.split(".")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except (tomllib.TOMLDecodeError, KeyError):
+            value = text
+        try:
+            config = _merge(config, {section: {option: value}}, lambda *_, p=place: p)
+        except InputError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise InputError(faults)
+    return config
+
+
+def to_toml(config: Config) -> str:
+    """The resolved options as TOML that `parse` reads back."""
+    blocks = [
+        "\n".join([f"[{section}]", *(f"{k} = {_toml(v)}" for k, v in options.items())])
+        for section, options in config.to_dict().items()
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _merge(
+    config: Config, options: Mapping[str, Any], place: Callable[..., str]
+) -> Config:
+    """The config with `options` in it; raises once, with every fault."""
+    faults: list[Fault] = []
+    sections: dict[str, Any] = {}
+    given = set(config.given)
+    for section, chosen in options.items():
+        if section not in _SECTIONS:
+            faults.append(_unknown(place(section), section, section, _SECTIONS))
+            continue
+        if not isinstance(chosen, dict):
+            text = f"{section}: is a section"
+            faults.append(_fault("C02", place(section), text, f"Write [{section}]"))
+            continue
+        old = getattr(config, section)
+        known = {option.name: option for option in fields(old)}
+        for name, value in chosen.items():
+            full, where = f"{section}.{name}", place(section, name)
+            if name not in known:
+                faults.append(_unknown(where, full, name, tuple(known)))
+            elif wrong := known[name].metadata["test"](value):
+                faults.append(_bad_value(where, full, value, wrong))
+        if not faults:
+            sections[section] = replace(
+                old, **{k: _typed(v, getattr(old, k)) for k, v in chosen.items()}
+            )
+            given.update(f"{section}.{name}" for name in chosen)
+    if faults:
+        raise InputError(faults)
+    return replace(config, **sections, given=frozenset(given))
+
+
+def _typed(value: Any, default: Any) -> Any:
+    if isinstance(default, tuple):
+        return tuple(float(v) for v in value)
+    if isinstance(default, float):
+        return float(value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _line_numbers(text: str) -> dict[tuple[str, ...], int]:
+    """Line of each section and option, by a scan: tomllib does not keep them."""
+    lines: dict[tuple[str, ...], int] = {}
+    section: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+([^\[\]]+)\]", line):
+            section = _path(header[1])
+            lines.setdefault(section, number)
+        elif option := re.match(r"\s*([\w\-.\s\"']+?)\s*=", line):
+            lines.setdefault(section + _path(option[1]), number)
+    return lines
+
+
+def _path(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _fault(code: str, place: str, text: str, hint: str = "") -> Fault:
+    return Fault("error", code, place, text, hint, kind=f"{place} {text}")
+
+
+def _unknown(place: str, full: str, name: str, known: tuple[str, ...]) -> Fault:
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    guess = f"; did you mean '{near[0]}'?" if near else ""
+    what = "key" if "." in full else "section"
+    return _fault(
+        "C01", place, f"{full}: unknown {what}{guess}", f"Known: {', '.join(known)}"
+    )
+
+
+def _bad_value(place: str, option: str, value: Any, wrong: str) -> Fault:
+    shown = _toml(value) if isinstance(value, bool | str) else str(_plain(value))
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return _fault("C02", place, f"{option} = {shown}: {wrong}")

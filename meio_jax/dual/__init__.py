@@ -1,0 +1,1 @@
+"""The Lagrangian dual over capacity prices: value, ascent, bound."""

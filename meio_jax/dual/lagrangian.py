@@ -1,0 +1,358 @@
+"""The Lagrangian of one group: value, use of capacities and Jacobian at given prices.
+
+With shipments s the orders are z_t = y_t - y_(t-1) + s_(t-1), so at prices A (storage),
+B (inbound) and C (outbound) an item decouples by period:
+
+    sum_t (h + v A_t + B_t - B_(t+1)) y_t + (C_t + B_(t+1) - (m-1) v A_t) s_t + costs
+
+Storage is the stock on hand when a period starts, v (y - (m-1) s): where orders protect
+m periods, all but one period's shipments are on their way. By Danskin's theorem the
+derivative in a price is the use less the capacity.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from meio_jax.dual.rows import Rows, serve_cost
+from meio_jax.kernels.cost import bucket_drops, service_levels
+from meio_jax.kernels.tree import dual_value, minimise, tree_inverse
+
+PULL = 0.05  # share of the holding cost that draws targets to the nodes' own demand
+AROUND = 0.2  # share of the density around in Jacobians: steps cross many kinks
+
+Prices = Float[Array, "3 nodes periods"]
+
+
+class Evaluation(NamedTuple):
+    """The dual of a group at some prices, before the prices of the capacities are taken.
+
+    Attributes:
+      value: sum of the cells' smoothed Lagrangians, money.
+      target: y of every cell, units.
+      shipped: shipments of every cell in a period, units.
+      use: storage (volume), inbound and outbound (units) of each node and period;
+        inbound is short of the starting stock of the first period.
+      bend: sums of the cells' second derivatives in the charges of y and of s, weighted
+        by volume^2, volume and 1; zeros where they were not asked for.
+      residual: the largest residual of the cells.
+      passes: passes over the atoms, mean.
+    """
+
+    value: Float[Array, ""]
+    target: Float[Array, "chunks cells nodes"]
+    shipped: Float[Array, "chunks cells nodes"]
+    use: Float[Array, "3 nodes periods"]
+    bend: Float[Array, "3 periods twice twice"]
+    residual: Float[Array, ""]
+    passes: Float[Array, ""]
+
+
+def charges(window, volume, holding, prices):
+    """Charges on y and on window shipments of one item, periods by nodes."""
+    storage, inbound, outbound = (p.T for p in prices)
+    later = jnp.concatenate([inbound[1:], jnp.zeros_like(inbound[:1])])
+    on_stock = holding + volume * storage + inbound - later
+    on_ship = outbound + later - (window - 1) * volume * storage
+    return on_stock, on_ship / window
+
+
+@partial(jax.jit, static_argnames=("flows", "curved", "passes"))
+def evaluate(
+    rows: Rows,
+    prices: Prices,
+    start: Float[Array, "chunks cells nodes"],
+    stage: Float[Array, ""],
+    softness: Float[Array, ""],
+    *,
+    flows: bool,
+    curved: bool,
+    passes: int = 16,
+) -> Evaluation:
+    """Minimises every cell's smoothed Lagrangian at the prices.
+
+    Args:
+      rows: the group.
+      prices: money per unit of capacity, >= 0: storage, inbound, outbound.
+      start: targets to start from.
+      stage: factor on the smoothing widths.
+      softness: temperature of the choice between nodes, money per unit.
+      flows: whether prices can bear on shipments; if not they are not computed.
+      curved: whether second derivatives are wanted.
+      passes: the most passes over the atoms.
+    """
+    prices = prices.astype(rows.atoms.dtype)
+    services = rows.unit_cost, rows.cost_per_weight, rows.days_late
+    pool = rows.shape.pool_of
+
+    def chunk(part):
+        item, cell = part
+        cost = jax.vmap(serve_cost, (None, 0, 0))(
+            services, item["weight"], item["late_cost"]
+        )
+        cost = cost - item["holding"][:, :, None]
+        charge, toll = jax.vmap(lambda v, h: charges(rows.window, v, h, prices))(
+            item["volume"], item["holding"]
+        )
+        periods = charge.shape[1]
+
+        def weights(toll, cost, penalty, slot, volume, mean):
+            steps = service_levels(
+                cost + toll[:, None], penalty, rows.ring, rows.levels, softness
+            )
+            drop = bucket_drops(
+                jnp.diff(steps, axis=0), slot, volume, rows.pools, rows.buckets, False
+            )
+            return steps[0] @ mean, drop
+
+        volume = item["mean"].mean(axis=1)
+        if flows:
+            per_cell = jax.vmap(weights, (0, None, None, None, None, 0))
+            base, drop = jax.vmap(per_cell)(
+                toll, cost, item["penalty"], item["slot"], volume, item["mean"]
+            )
+        else:
+            steps = jax.vmap(
+                lambda c, p: service_levels(c, p, rows.ring, rows.levels, softness)
+            )(cost, item["penalty"])
+            drop = jax.vmap(
+                lambda s, k, v: bucket_drops(
+                    jnp.diff(s, axis=0), k, v, rows.pools, rows.buckets, False
+                )
+            )(steps, item["slot"], volume)
+            drop = jnp.repeat(drop[:, None], periods, axis=1)
+            base = jnp.einsum("iq,itq->it", steps[:, 0], item["mean"])
+        join = lambda x: x.reshape(-1, *x.shape[2:])
+        pull = PULL * stage * jnp.repeat(item["holding"], periods, axis=0)
+        pull = pull / (cell["anchor"] + 0.5)
+        solved = jax.vmap(
+            partial(minimise, rows.shape, passes=passes),
+            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
+        )(
+            cell["atoms"], rows.prob, join(drop), join(charge), cell["lower"],
+            cell["upper"], cell["width"] * stage, pull, cell["anchor"], cell["start"],
+        )  # fmt: skip
+        terms = solved.terms
+        value = (
+            base.sum()
+            - item["paid"].sum()
+            + jnp.sum(join(charge) * solved.target)
+            + jnp.sum(join(drop) * terms.shortage)
+            + jnp.sum(pull * (solved.target - cell["anchor"]) ** 2) / 2
+        )
+        split = lambda x: x.reshape(-1, periods, *x.shape[1:])
+        nodes = charge.shape[2]
+        if flows:
+
+            def ship(toll, cost, penalty, slot, volume, mean, shortage):
+                pull = jax.vjp(
+                    lambda t: weights(t, cost, penalty, slot, volume, mean), toll
+                )[1]
+                return pull((jnp.ones((), toll.dtype), shortage))[0]
+
+            per_cell = jax.vmap(ship, (0, None, None, None, None, 0, 0))
+            moved = jax.vmap(per_cell)(
+                toll, cost, item["penalty"], item["slot"], volume, item["mean"],
+                split(terms.shortage),
+            )  # fmt: skip
+            shipped = moved / rows.window
+        else:
+            shipped = jnp.zeros_like(charge)
+        y = split(solved.target)
+        stored = jnp.einsum("i,itn->nt", item["volume"], y - (rows.window - 1) * shipped)
+        sent = shipped.sum(axis=0).T
+        stock = y.sum(axis=0).T
+        before = jnp.pad(stock - sent, ((0, 0), (1, 0)))[:, :-1]
+        use = jnp.stack([stored, stock - before, sent])
+        if curved:
+            bend = _bend(
+                rows, item, cost, toll, split(join(drop)), split(terms.tail),
+                split(terms.density + AROUND * terms.around), split(solved.free),
+                split(pull), flows, softness,
+            )  # fmt: skip
+        else:
+            bend = jnp.zeros((3, periods, 2 * nodes, 2 * nodes), value.dtype)
+        return (
+            (value, use, bend, solved.passes.mean()),
+            solved.target,
+            join(shipped),
+            solved.residual.max(),
+        )
+
+    items = {
+        k: getattr(rows, k)
+        for k in ("mean", "slot", "weight", "late_cost", "volume", "penalty", "holding")
+    } | {"paid": rows.paid}
+    cells = {
+        k: getattr(rows, k) for k in ("atoms", "width", "anchor", "lower", "upper")
+    }
+    cells["start"] = start
+    sums, target, shipped, residual = jax.lax.map(chunk, (items, cells))
+    wide = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+    value, use, bend = (x.astype(wide).sum(axis=0) for x in sums[:3])
+    return Evaluation(
+        value, target, shipped, use, bend, residual.max(), sums[3].mean()
+    )
+
+
+def _bend(rows, item, cost, toll, drop, tail, density, free, pull, flows, softness):
+    """Second derivatives of the cells' Lagrangians, summed over the chunk's items.
+
+    In the charges of y: minus the inverse Hessian. In the tolls: how the choice of the
+    cheapest node, and the targets, answer; the curvature of the spilled part is left
+    out, which makes steps a little long and never changes where they end.
+    """
+    shape = rows.shape
+    nodes = cost.shape[1]
+    curvature = (drop * density).sum(axis=-1)
+    diagonal = curvature[..., :nodes] + pull
+    column = jax.vmap(tree_inverse, (None, None, None, None, None, 0), 1)
+    one = lambda c, d, f: column(
+        shape.same, shape.pool_of, c, d, f, jnp.eye(nodes, dtype=c.dtype)
+    )
+    inverse = jax.vmap(jax.vmap(one))(curvature, diagonal, free)  # i t n n
+    volume = item["volume"]
+    powers = jnp.stack([volume**2, volume, (volume > 0).astype(volume.dtype)])
+    powers = powers.at[2].set((item["mean"].sum(axis=(1, 2)) > 0).astype(volume.dtype))
+    yy = -inverse
+    if not flows:
+        top = jnp.einsum("pi,itab->ptab", powers, yy)
+        return jnp.pad(top, ((0, 0), (0, 0), (0, nodes), (0, nodes)))
+
+    def cross(toll, cost, penalty, slot, volume, mean, tail):
+        """d^2 / dy d toll, and the curvature of the cheapest choice in the toll."""
+        priced = cost + toll[:, None]
+        steps = service_levels(priced, penalty, rows.ring, rows.levels, softness)
+        chance = [
+            _choice(priced, steps[k], jnp.where(rows.ring >= k, 0, jnp.inf), softness)
+            for k in range(rows.levels)
+        ]
+        chance.append(jnp.zeros_like(chance[0]))  # nodes classes
+        flat_volume = volume + 1e-12
+        spilled = jnp.zeros((nodes, nodes), cost.dtype)
+        marginal = tail - jnp.pad(tail[:, :-1], ((0, 0), (1, 0)))
+        size = rows.pools * rows.buckets
+        for k in range(rows.levels):
+            total = jnp.zeros(size, cost.dtype).at[slot[k]].add(flat_volume)
+            share = flat_volume / total[slot[k]] * marginal.reshape(-1)[slot[k]]
+            belongs = shape.pool_of[k][:, None] == (slot[k] // rows.buckets)[None, :]
+            weight = belongs * share[None, :]
+            spilled -= weight @ (chance[k + 1] - chance[k]).T
+        near = chance[0] * mean[None, :]
+        own = jnp.diag(near.sum(axis=1)) - near @ chance[0].T
+        return spilled, -own / softness
+
+    per_cell = jax.vmap(cross, (0, None, None, None, None, 0, 0))
+    spill, choice = jax.vmap(per_cell)(
+        toll, cost, item["penalty"], item["slot"], item["mean"].mean(axis=1),
+        item["mean"], tail,
+    )  # fmt: skip
+    yg = -inverse @ spill
+    gg = choice - jnp.swapaxes(spill, -1, -2) @ inverse @ spill
+    yg = yg / rows.window
+    gg = gg / (rows.window[:, None] * rows.window[None, :])
+    full = jnp.concatenate(
+        [
+            jnp.concatenate([yy, yg], axis=-1),
+            jnp.concatenate([jnp.swapaxes(yg, -1, -2), gg], axis=-1),
+        ],
+        axis=-2,
+    )
+    return jnp.einsum("pi,itab->ptab", powers, full)
+
+
+def _choice(priced, level, outside, softness):
+    """Soft share of each node in serving a class from the rings that are left."""
+    away = priced + outside - level[None, :]
+    near = away < 30 * softness
+    return jnp.where(near, jnp.exp(-jnp.where(near, away, 0) / softness), 0)
+
+
+@partial(jax.jit, static_argnames=("cuts",))
+def exact_bound(
+    rows: Rows,
+    prices: Prices,
+    start: Float[Array, "chunks cells nodes"],
+    stage: Float[Array, ""],
+    *,
+    cuts: int = 10,
+) -> Float[Array, ""]:
+    """A lower bound on the group's exact Lagrangian, in float64 where JAX allows it.
+
+    The least weight of each bucket, hard minima and unsmoothed shortages: K1 as a bound
+    kernel. The slopes come from a smoothed solution at the same prices, the value from
+    the exact dual of each cell, so it holds however well that solution converged.
+
+    Args:
+      rows: the group.
+      prices: money per unit of capacity, >= 0.
+      start: targets near the optimum.
+      stage: factor on the smoothing widths of the search for slopes.
+      cuts: passes over the atoms to bound each pool's newsvendor.
+    """
+    wide = jnp.float64 if jax.config.jax_enable_x64 else rows.atoms.dtype
+    narrow = rows.atoms.dtype
+    services = tuple(
+        x.astype(wide) for x in (rows.unit_cost, rows.cost_per_weight, rows.days_late)
+    )
+    prices = prices.astype(wide)
+    window = rows.window.astype(wide)
+    prob = rows.prob.astype(wide)
+    shape = jax.tree.map(
+        lambda x: x.astype(wide) if jnp.issubdtype(x.dtype, jnp.floating) else x,
+        rows.shape,
+    )
+
+    def chunk(part):
+        item, cell = part
+        charge, toll = jax.vmap(
+            lambda v, h: charges(window, v.astype(wide), h.astype(wide), prices)
+        )(item["volume"], item["holding"])
+
+        def weights(toll, weight, late_cost, holding, penalty, slot, mean):
+            cost = serve_cost(services, weight.astype(wide), late_cost.astype(wide))
+            cost = cost - holding[:, None] + toll[:, None]
+            steps = service_levels(cost, penalty.astype(wide), rows.ring, rows.levels)
+            drop = bucket_drops(
+                jnp.diff(steps, axis=0), slot, mean, rows.pools, rows.buckets, True
+            )
+            return steps[0] @ mean.astype(wide), drop
+
+        per_cell = jax.vmap(weights, (0, None, None, None, None, None, 0))
+        base, drop = jax.vmap(per_cell)(
+            toll, item["weight"], item["late_cost"], item["holding"].astype(wide),
+            item["penalty"], item["slot"], item["mean"],
+        )  # fmt: skip
+        join = lambda x: x.reshape(-1, *x.shape[2:])
+        drop, charge = join(drop), join(charge)
+        width = cell["width"] * stage.astype(narrow)
+        solved = jax.vmap(
+            partial(minimise, rows.shape, tolerance=1e-3, passes=40),
+            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
+        )(
+            cell["atoms"], rows.prob, drop.astype(narrow), charge.astype(narrow),
+            cell["lower"], cell["upper"], width, jnp.zeros_like(cell["start"]),
+            cell["start"], cell["start"],
+        )  # fmt: skip
+        slope = (drop * solved.terms.tail).sum(axis=-1)
+        stock = solved.target.astype(wide) @ shape.member.T
+        value = jax.vmap(
+            partial(dual_value, shape, cuts=cuts),
+            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0),
+        )(
+            cell["atoms"], prob, drop, charge, cell["lower"].astype(wide),
+            cell["upper"].astype(wide), slope, stock, width.astype(wide),
+        )  # fmt: skip
+        return base.sum() + value.sum() - item["paid"].astype(wide).sum()
+
+    items = {
+        k: getattr(rows, k)
+        for k in ("mean", "slot", "weight", "late_cost", "volume", "penalty", "holding")
+    } | {"paid": rows.paid}
+    cells = {k: getattr(rows, k) for k in ("atoms", "width", "lower", "upper")}
+    cells["start"] = start
+    return jax.lax.map(chunk, (items, cells)).sum()
+

@@ -1,0 +1,140 @@
+"""The dual of the whole problem: groups gathered over one vector of capacity prices."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from meio_jax.dual.lagrangian import Evaluation, evaluate
+from meio_jax.dual.rows import Rows
+from meio_jax.problem import Problem
+
+
+class Point(NamedTuple):
+    """The smoothed dual at some prices.
+
+    Attributes:
+      price: money per unit of each limited capacity.
+      value: smoothed dual value, money.
+      use: use of each limited capacity.
+      slope: use - capacity, the derivative of the value.
+      jacobian: d use / d price; empty where it was not asked for.
+      targets: y of each group.
+      shipped: shipments of each group.
+      residual: largest residual of the cells.
+    """
+
+    price: Float[np.ndarray, " capacities"]
+    value: float
+    use: Float[np.ndarray, " capacities"]
+    slope: Float[np.ndarray, " capacities"]
+    jacobian: Float[np.ndarray, "rows capacities"]
+    targets: tuple[Float[Array, "chunks cells nodes"], ...]
+    shipped: tuple[Float[Array, "chunks cells nodes"], ...]
+    residual: float
+
+
+class Dual:
+    """q(price) = sum over items of their least Lagrangian - price . capacity.
+
+    Concave, a sum over items, with derivative use - capacity (Danskin). Holds what does
+    not change while prices do: the rows of each group, the limited capacities, and the
+    stock that the first receipts build on.
+    """
+
+    def __init__(self, problem: Problem, rows: tuple[Rows, ...]):
+        self.problem, self.rows = problem, rows
+        self.shape = problem.capacities.shape
+        self.limited = np.flatnonzero(np.isfinite(problem.capacities))
+        self.capacity = problem.capacities.reshape(-1)[self.limited]
+        limits = np.isfinite(problem.capacities)
+        moving = any(float(np.max(r.window)) > 1 for r in rows)
+        self.flows = bool(limits[1].any() or limits[2].any() or (moving and limits.any()))
+        self.carried = np.zeros(self.shape[1])
+        self.evaluations = 0
+
+    @property
+    def scale(self) -> Float[np.ndarray, " capacities"]:
+        """Size of each capacity, with a floor for closed ones: rows are divided by it."""
+        kind = self.limited // (self.shape[1] * self.shape[2])
+        size = np.ones(3)
+        for k in range(3):
+            own = self.capacity[kind == k]
+            size[k] = max(own.mean() if own.size else 1.0, 1e-9)
+        return np.maximum(self.capacity, 0.02 * size[kind])
+
+    def spread(self, price) -> Float[np.ndarray, "3 nodes periods"]:
+        """Prices of the limited capacities in an array of all, 0 where unlimited."""
+        full = np.zeros(int(np.prod(self.shape)))
+        full[self.limited] = price
+        return full.reshape(self.shape)
+
+    def gather(self, full) -> Float[np.ndarray, " capacities"]:
+        """The entries of the limited capacities."""
+        return np.asarray(full).reshape(-1)[self.limited]
+
+    def start(self) -> tuple[Float[Array, "chunks cells nodes"], ...]:
+        """Where a search without a better idea begins: the mean demand of each node."""
+        return tuple(rows.anchor for rows in self.rows)
+
+    def at(
+        self, price, targets, *, stage: float, softness: float, curved: bool
+    ) -> Point:
+        """The smoothed dual at a price vector, searching from the given targets."""
+        full = self.spread(price)
+        use = np.zeros(self.shape)
+        value, parts = 0.0, []
+        curve = np.zeros((self.limited.size,) * 2) if curved else np.zeros((0, 0))
+        for k, (rows, group) in enumerate(
+            zip(self.rows, self.problem.groups, strict=True)
+        ):
+            node = group.network.node
+            part = evaluate(
+                rows, jnp.asarray(full[:, node]), targets[k],
+                jnp.asarray(stage, rows.atoms.dtype),
+                jnp.asarray(softness, rows.atoms.dtype),
+                flows=self.flows, curved=curved,
+            )  # fmt: skip
+            parts.append(part)
+            value += float(part.value)
+            use[:, node] += np.asarray(part.use)
+            if curved:
+                self._add_curve(curve, part, np.asarray(rows.window), node)
+        self.evaluations += 1
+        use[1, :, 0] -= self.carried
+        value -= float(full[1, :, 0] @ self.carried) + float(price @ self.capacity)
+        used = self.gather(use)
+        return Point(
+            np.asarray(price, float), value, used, used - self.capacity, curve,
+            tuple(p.target for p in parts), tuple(p.shipped for p in parts),
+            max(float(p.residual) for p in parts),
+        )  # fmt: skip
+
+    def _add_curve(self, curve, part: Evaluation, window, node) -> None:
+        """Adds a group's d use / d price: E' K E over periods, E taking prices to the
+        charges on stock and shipments."""
+        size, periods = len(node), self.shape[2]
+        bend = np.asarray(part.bend)
+        place = np.full(int(np.prod(self.shape)), -1)
+        place[self.limited] = np.arange(self.limited.size)
+        place = place.reshape(self.shape)
+        eye, zero = np.eye(size), np.zeros((size, size))
+        pipeline = np.diag(window - 1)
+        maps = (  # resource, period ahead, what its price does to (y, s), volume
+            (0, 0, np.vstack([eye, -pipeline]), 1),
+            (1, 0, np.vstack([eye, zero]), 0),
+            (1, 1, np.vstack([-eye, eye]), 0),
+            (2, 0, np.vstack([zero, eye]), 0),
+        )
+        for t in range(periods):
+            for ra, da, ea, va in maps:
+                for rb, db, eb, vb in maps:
+                    if t + da >= periods or t + db >= periods:
+                        continue
+                    i, j = place[ra, node, t + da], place[rb, node, t + db]
+                    left, right = i >= 0, j >= 0
+                    if not left.any() or not right.any():
+                        continue
+                    block = ea.T @ bend[2 - va - vb, t] @ eb
+                    curve[np.ix_(i[left], j[right])] += block[np.ix_(left, right)]

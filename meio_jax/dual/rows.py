@@ -1,0 +1,245 @@
+"""Tree demand of a group of items, drawn and cumulated once, scenarios kept out after.
+
+Prices of storage and inbound tilt the charges and prices of flow change the weights;
+the demand of the pools depends on neither. So each pool's cumulated demand is kept as
+atoms (points with weights) and every later pass reads atoms, not scenarios. Where there
+are more scenarios than atoms, neighbours in size are averaged, which lowers the
+expected shortage (Jensen): the kernel stays a bound.
+"""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from meio_jax.kernels.cost import buckets, cumulate, service_levels
+from meio_jax.kernels.tree import TreeShape
+from meio_jax.problem import Group, Network, Problem
+from meio_jax.scenarios.load import SlotSource
+from meio_jax.scenarios.sample import Sample, window_demand
+
+
+class Rows(eqx.Module):
+    """A group on the device: items in chunks, padded with items of no demand.
+
+    Attributes:
+      atoms: cumulated demand of each pool's buckets, units; a cell is an item-period.
+      prob: weight of each atom.
+      mean: mean window demand of each class, units.
+      slot: pool * buckets + bucket of each class at each level.
+      width: half width of the smoothing of each pool, units, at stage 1.
+      anchor: mean window demand whose home is the node, units.
+      unit_cost: money per unit of serving a class from a node; inf where it cannot.
+      cost_per_weight: money per weight unit.
+      days_late: days after the promise.
+      weight: weight of a unit.
+      late_cost: money per unit and day late.
+      volume: of a unit.
+      penalty: money per unit not served.
+      holding: money per unit left over.
+      lower: least target.
+      upper: largest target, finite.
+      window: mean periods that an order protects, by node.
+      paid: cost of the window's earlier periods, counted in their own period.
+    """
+
+    atoms: Float[Array, "chunks atoms cells pools buckets"]
+    prob: Float[Array, " atoms"]
+    mean: Float[Array, "chunks items periods classes"]
+    slot: Int[Array, "chunks items levels classes"]
+    width: Float[Array, "chunks cells pools"]
+    anchor: Float[Array, "chunks cells nodes"]
+    unit_cost: Float[Array, "nodes classes"]
+    cost_per_weight: Float[Array, "nodes classes"]
+    days_late: Float[Array, "nodes classes"]
+    weight: Float[Array, "chunks items"]
+    late_cost: Float[Array, "chunks items"]
+    volume: Float[Array, "chunks items"]
+    penalty: Float[Array, "chunks items"]
+    holding: Float[Array, "chunks items nodes"]
+    lower: Float[Array, "chunks cells nodes"]
+    upper: Float[Array, "chunks cells nodes"]
+    window: Float[Array, " nodes"]
+    paid: Float[Array, "chunks items"]
+    ring: Int[Array, "nodes classes"]
+    shape: TreeShape
+    items: int = eqx.field(static=True)
+    buckets: int = eqx.field(static=True)
+
+    @property
+    def levels(self) -> int:
+        return self.slot.shape[2]
+
+    @property
+    def pools(self) -> int:
+        return self.atoms.shape[3]
+
+
+def tree_shape(network: Network, dtype) -> TreeShape:
+    """The tree of a network as arrays on the device."""
+    tree = network.tree
+    same = tree.pool_of[:, :, None] == tree.pool_of[:, None, :]
+    return TreeShape(
+        jnp.asarray(tree.member, dtype),
+        jnp.asarray(tree.pool_of),
+        jnp.asarray(same, dtype),
+    )
+
+
+def build_rows(
+    problem: Problem,
+    group: Group,
+    index: int,
+    sample: Sample,
+    *,
+    count: int,
+    atoms: int,
+    dtype=jnp.float32,
+    chunk: int = 8,
+    chunks: int = 0,
+) -> Rows:
+    """Draws a group's scenarios and keeps what the planner reads of them.
+
+    Args:
+      problem: the problem.
+      group: one of its groups.
+      index: which one.
+      sample: the scenarios.
+      count: buckets of a pool.
+      atoms: points kept per pool and bucket; no fewer than the scenarios are kept if
+        these have weights of their own.
+      dtype: of the planning arithmetic.
+      chunk: items drawn at once.
+      chunks: least number of chunks, filled up with empty ones.
+    """
+    network, items = group.network, group.items
+    chunk = min(chunk, len(items))
+    source = SlotSource(problem, group, sample)
+    average, prob = _averaging(sample.weight, atoms)
+    shape = tree_shape(network, dtype)
+    pool = network.tree.pool_of[:, network.home]
+    members = np.bincount(pool.ravel(), minlength=len(network.tree.member))
+    lead = sample.lead[index]
+    window = 1 + lead.mean(axis=(1, 2))
+    build = partial(_item_rows, count=count, longest=sample.longest, dtype=dtype)
+    constants = (
+        jnp.asarray(source.slot), jnp.asarray(lead), jnp.asarray(network.home),
+        jnp.asarray(sample.weight, dtype), jnp.asarray(average, dtype),
+        jnp.asarray(network.ring), jnp.asarray(pool), jnp.asarray(members),
+    )  # fmt: skip
+    services = tuple(
+        jnp.asarray(x, dtype)
+        for x in (network.unit_cost, network.cost_per_weight, network.days_late)
+    )
+    parts = []
+    total = max(-(-len(items) // chunk), chunks)
+    for first in range(0, total * chunk, chunk):
+        last = max(min(first + chunk, len(items)), first)
+        pad = first + chunk - last
+        fill = lambda x, first=first, last=last, pad=pad: np.concatenate(
+            [x[first:last], np.repeat(x[:1], pad, 0)]
+        )
+        slots = source(min(first, len(items)), min(last, len(items)))
+        slots = jnp.pad(slots, ((0, pad), (0, 0), (0, 0))).astype(dtype)
+        real = (np.arange(chunk) < last - first).astype(float)
+        scalar = lambda x, r=real: jnp.asarray(fill(x) * r.reshape(-1, *[1] * (x.ndim - 1)), dtype)
+        weight, late_cost = scalar(items.weight), scalar(items.late_cost)
+        item_cost = jax.vmap(serve_cost, (None, 0, 0))(services, weight, late_cost)
+        holding = jnp.asarray(fill(items.holding), dtype)
+        penalty = jnp.asarray(fill(items.penalty), dtype)
+        drawn = build(slots, item_cost, holding, penalty, constants)
+        biggest = drawn["atoms"].max(axis=(1, 3))[:, :, -1]  # root: items, periods
+        lower = scalar(items.lower)
+        top = jnp.maximum(biggest[:, :, None], lower)
+        upper = jnp.clip(jnp.minimum(scalar(_finite(items.upper)), top), lower, None)
+        cells = chunk * problem.periods
+        flat = lambda x, n=cells: x.reshape(n, *x.shape[2:])
+        served = jnp.minimum(item_cost.min(axis=1), penalty[:, None])
+        before = 1 - 1 / jnp.asarray(window[network.home], dtype)
+        paid = jnp.einsum("itq,iq,q->i", drawn["mean"], served, before)
+        parts.append(
+            dict(
+                atoms=jnp.moveaxis(flat(jnp.moveaxis(drawn["atoms"], 1, 2)), 1, 0),
+                mean=drawn["mean"], slot=drawn["slot"], width=flat(drawn["width"]), anchor=flat(drawn["anchor"]),
+                weight=weight, late_cost=late_cost, volume=scalar(items.volume), penalty=penalty,
+                holding=holding, lower=flat(lower), upper=flat(upper), paid=paid,
+            )  # fmt: skip
+        )
+    return Rows(
+        **{k: jnp.stack([p[k] for p in parts]) for k in parts[0]},
+        unit_cost=services[0],
+        cost_per_weight=services[1],
+        days_late=services[2],
+        prob=jnp.asarray(prob, dtype),
+        window=jnp.asarray(window, dtype),
+        ring=jnp.asarray(network.ring),
+        shape=shape,
+        items=len(items),
+        buckets=count,
+    )
+
+
+def serve_cost(services, weight, late_cost):
+    """Money per unit of serving each class from each node, for an item."""
+    unit_cost, cost_per_weight, days_late = services
+    return unit_cost + weight * cost_per_weight + late_cost * days_late
+
+
+def _finite(x):
+    return np.where(np.isfinite(x), x, 1e18)
+
+
+def _averaging(weight, atoms):
+    """Matrix that turns sorted scenarios into atoms, and the atoms' weights; None keeps
+    the scenarios, as weights of their own demand."""
+    count = len(weight)
+    if count <= atoms or not np.allclose(weight, 1 / count):
+        return np.eye(count), weight
+    edges = np.linspace(0, count, atoms + 1).round().astype(int)
+    matrix = np.zeros((count, atoms))
+    for k in range(atoms):
+        matrix[edges[k] : edges[k + 1], k] = 1 / (edges[k + 1] - edges[k])
+    return matrix, np.diff(edges) / count
+
+
+@partial(jax.jit, static_argnames=("count", "longest", "dtype"))
+def _item_rows(slots, cost, holding, penalty, constants, *, count, longest, dtype):
+    """Atoms, mean demand, bucket slots and smoothing widths of a chunk of items."""
+    slot, lead, home, weight, average, ring, pool, members = constants
+    levels, pools = pool.shape[0], members.shape[0]
+
+    def one(slots, cost, holding, penalty):
+        demand = window_demand(slots, slot, lead, home, longest)
+        mean = jnp.einsum("qts,s->tq", demand, weight)
+        steps = service_levels(cost - holding[:, None], penalty, ring, levels)
+        place = buckets(jnp.diff(steps, axis=0), pool, members, count)
+        place = pool * count + place
+        draws = demand.reshape(demand.shape[0], -1)
+        total = cumulate(draws, place, pools, count)
+        total = total.reshape(pools, count, *demand.shape[1:])
+        if average.shape[1] < average.shape[0]:
+            total = jnp.sort(total, axis=-1) @ average
+        total = jnp.moveaxis(total, (3, 2, 0, 1), (0, 1, 2, 3))  # atoms, t, pools, b
+        whole = mean @ _members(place, pools, count, dtype)
+        width = jnp.maximum(1.0, 0.06 * whole)
+        anchor = whole[:, : ring.shape[0]]
+        return {
+            "atoms": total, "mean": mean, "slot": place, "width": width,
+            "anchor": anchor,
+        }  # fmt: skip
+
+    return jax.lax.map(lambda x: one(*x), (slots, cost, holding, penalty))
+
+
+def _members(place, pools, count, dtype):
+    """1 where a class belongs to a pool."""
+    classes = place.shape[1]
+    out = jnp.zeros((classes, pools), dtype)
+    for level in range(place.shape[0]):
+        out = out.at[jnp.arange(classes), place[level] // count].set(1)
+    return out
+
+

@@ -1,0 +1,1 @@
+"""Pure functions of one item: expected shortage, fill, holding, fulfilment and use."""

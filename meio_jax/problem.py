@@ -1,0 +1,176 @@
+"""The planning problem as arrays: what every room to the right of `tables` reads.
+
+Items of one size class see the same buildings, so a `Problem` is a tuple of groups, one
+for each set of buildings, coupled only by the capacities of the nodes.
+"""
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+
+class Tree(eqx.Module):
+    """A laminar family of pools over the nodes: node < metro < region < nation.
+
+    Attributes:
+      pool_of: the pool that holds a node at each level; level 0 is the node itself, the
+        last level is the one pool of all nodes.
+      member: 1 where a pool holds a node, else 0.
+      walk: the nodes in depth-first order, so that every pool is a run of the walk.
+    """
+
+    pool_of: Int[np.ndarray, "levels nodes"]
+    member: Float[np.ndarray, "pools nodes"]
+    walk: Int[np.ndarray, " nodes"]
+
+
+class Network(eqx.Module):
+    """The buildings that may hold one size class, and what each costs to each class.
+
+    A class is a set of orders that every node serves alike: a region, a speed, the part
+    of the day in which they come, and whether the customer waits for a later delivery.
+
+    Attributes:
+      node: position of each node in the problem's capacities.
+      unit_cost: money per unit shipped; inf where the node cannot serve the class.
+      cost_per_weight: money per weight unit shipped.
+      days_late: days after the promised day at which the node delivers.
+      home: the node whose pools the class belongs to: the cheapest at no price.
+      ring: the first level whose pool holds both a node and the home of a class.
+      lead_mean: mean replenishment lead time, periods.
+      lead_std: its standard deviation, periods.
+      part_class: the class of each part, a part being region, speed, cut-off and
+        patience before those that behave alike were merged.
+      part_region: its region.
+      part_speed: its speed.
+      part_share: its share of the demand of its region.
+    """
+
+    node: Int[np.ndarray, " nodes"]
+    unit_cost: Float[np.ndarray, "nodes classes"]
+    cost_per_weight: Float[np.ndarray, "nodes classes"]
+    days_late: Float[np.ndarray, "nodes classes"]
+    home: Int[np.ndarray, " classes"]
+    ring: Int[np.ndarray, "nodes classes"]
+    tree: Tree
+    lead_mean: Float[np.ndarray, " nodes"]
+    lead_std: Float[np.ndarray, " nodes"]
+    part_class: Int[np.ndarray, " parts"]
+    part_region: Int[np.ndarray, " parts"]
+    part_speed: Int[np.ndarray, " parts"]
+    part_share: Float[np.ndarray, " parts"]
+
+
+class Items(eqx.Module):
+    """The items of one group; money in the user's currency, time in periods.
+
+    Attributes:
+      position: place of the item in the item table.
+      key: a number made of the item's name alone: random draws hang on it and on the
+        seed, never on the item's place, chunk or device.
+      volume: storage volume of a unit.
+      weight: shipping weight of a unit.
+      penalty: money per unit of demand that is not served.
+      late_cost: money per unit and day delivered late.
+      holding: money per unit left at the end of a period.
+      lower: the least target allowed, units.
+      upper: the largest target allowed, units; inf for no limit.
+    """
+
+    position: Int[np.ndarray, " items"]
+    key: Int[np.ndarray, " items"]
+    volume: Float[np.ndarray, " items"]
+    weight: Float[np.ndarray, " items"]
+    penalty: Float[np.ndarray, " items"]
+    late_cost: Float[np.ndarray, " items"]
+    holding: Float[np.ndarray, "items nodes"]
+    lower: Float[np.ndarray, "items periods nodes"]
+    upper: Float[np.ndarray, "items periods nodes"]
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+class Demand(eqx.Module):
+    """Demand cells of the items of a group, sorted by item; absent cells are zero.
+
+    A slot is a period of history, or a period of one of the user's scenarios, or a
+    period of the forecast; `std` is the forecast's spread and is zero for the others.
+
+    Attributes:
+      start: the cells of item `i` are `start[i]` to `start[i + 1]`.
+      slot: slot of a cell.
+      region: region of a cell.
+      quantity: units; for a forecast the mean.
+      std: standard deviation, units; zero where the quantity is data.
+    """
+
+    start: Int[np.ndarray, " items_1"]
+    slot: Int[np.ndarray, " cells"]
+    region: Int[np.ndarray, " cells"]
+    quantity: Float[np.ndarray, " cells"]
+    std: Float[np.ndarray, " cells"]
+
+
+class Group(eqx.Module):
+    """Items that see the same buildings, their demand and their starting stock.
+
+    Attributes:
+      stock: units on hand when the plan starts; None where the user gave no inventory,
+        and then the plan starts from what the first period's unconstrained targets
+        would have left.
+    """
+
+    network: Network
+    items: Items
+    demand: Demand
+    stock: Float[np.ndarray, "items nodes"] | None
+
+
+class Problem(eqx.Module):
+    """Everything that the planner needs to know.
+
+    Attributes:
+      groups: the items by the set of buildings that may hold them.
+      storage: volume that fits into a node at the start of a period; inf for no limit.
+      inbound: units that a node can receive in a period, in expectation.
+      outbound: units that a node can ship in a period, in expectation.
+      kind: where slots of demand come from: "history", "scenarios" or "forecast".
+      slots: number of slots of demand.
+      weight: weight of each of the user's scenarios, summing to 1; empty otherwise.
+    """
+
+    groups: tuple[Group, ...]
+    storage: Float[np.ndarray, "all_nodes periods"]
+    inbound: Float[np.ndarray, "all_nodes periods"]
+    outbound: Float[np.ndarray, "all_nodes periods"]
+    weight: Float[np.ndarray, " scenarios"]
+    kind: str = eqx.field(static=True)
+    slots: int = eqx.field(static=True)
+
+    @property
+    def periods(self) -> int:
+        return self.storage.shape[1]
+
+    @property
+    def capacities(self) -> Shaped[np.ndarray, "3 all_nodes periods"]:
+        """Storage, inbound and outbound, stacked in this order."""
+        return np.stack([self.storage, self.inbound, self.outbound])
+
+
+def take_items(group: Group, first: int, last: int) -> Group:
+    """The group with items `first` to `last - 1` alone."""
+    items = Items(
+        **{name: getattr(group.items, name)[first:last] for name in vars(group.items)}
+    )
+    start = group.demand.start[first : last + 1]
+    cells = slice(start[0], start[-1])
+    demand = Demand(
+        start=start - start[0],
+        slot=group.demand.slot[cells],
+        region=group.demand.region[cells],
+        quantity=group.demand.quantity[cells],
+        std=group.demand.std[cells],
+    )
+    stock = None if group.stock is None else group.stock[first:last]
+    return Group(group.network, items, demand, stock)

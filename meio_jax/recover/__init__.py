@@ -1,0 +1,1 @@
+"""A plan in whole units within capacities, from prices."""

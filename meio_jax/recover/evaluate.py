@@ -1,0 +1,219 @@
+"""What targets do under greedy fulfilment (K3), on the scenarios of a sample."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from meio_jax.dual.rows import serve_cost
+from meio_jax.kernels.fulfill import fulfill, greedy_route
+from meio_jax.problem import Group, Problem
+from meio_jax.scenarios.load import SlotSource
+from meio_jax.scenarios.sample import Sample, window_demand
+
+
+class Outcome(NamedTuple):
+    """Expected results of a group's targets, per period.
+
+    Attributes:
+      left: stock left at the end, units.
+      shipped: shipments of a period, units.
+      empty: chance that the last unit is used.
+      own: units of the node's own demand in the window.
+      short: units of its own demand above its target.
+      holding: money.
+      shipping: money, lateness included.
+      lost: money.
+      flow: units of each pair of class and node shipped in the window.
+      unmet: units of each class lost in the window.
+      demand: units of each class in the window.
+    """
+
+    left: Float[np.ndarray, "items periods nodes"]
+    shipped: Float[np.ndarray, "items periods nodes"]
+    empty: Float[np.ndarray, "items periods nodes"]
+    own: Float[np.ndarray, "items periods nodes"]
+    short: Float[np.ndarray, "items periods nodes"]
+    holding: Float[np.ndarray, "items periods"]
+    shipping: Float[np.ndarray, "items periods"]
+    lost: Float[np.ndarray, "items periods"]
+    flow: Float[np.ndarray, "periods classes nodes"]
+    unmet: Float[np.ndarray, "periods classes"]
+    demand: Float[np.ndarray, "periods classes"]
+
+    @property
+    def cost(self) -> float:
+        """Expected cost of the horizon, money."""
+        return float(self.holding.sum() + self.shipping.sum() + self.lost.sum())
+
+
+class Evaluator:
+    """Evaluates targets of one group; compiled once, scenarios drawn chunk by chunk."""
+
+    def __init__(self, problem: Problem, index: int, sample: Sample, *, chunk: int = 32):
+        self.group: Group = problem.groups[index]
+        self.sample, self.index = sample, index
+        self.source = SlotSource(problem, self.group, sample)
+        self.chunk = min(chunk, len(self.group.items))
+        network = self.group.network
+        self.window = 1 + sample.lead[index].mean(axis=(1, 2))
+        items = self.group.items
+        self.typical = serve_cost(
+            (network.unit_cost, network.cost_per_weight, network.days_late),
+            float(np.median(items.weight)), float(np.median(items.late_cost)),
+        )  # fmt: skip
+        self.penalty = float(items.penalty.max())
+        self.run = jax.jit(partial(_chunk, longest=sample.longest))
+
+    def routes(self, toll: Float[np.ndarray, "nodes periods"]):
+        """The order of pairs in each period, by costs with the prices of shipments."""
+        ring = self.group.network.ring
+        parts = [
+            greedy_route(self.typical + t[:, None], self.penalty + t.max(), ring)
+            for t in toll.T
+        ]
+        longest = max(len(p.klass) for p in parts)
+        pad = lambda x: np.pad(x, (0, longest - len(x)))
+        used = np.stack([np.arange(longest) < len(p.klass) for p in parts])
+        return (
+            np.stack([pad(p.klass) for p in parts]),
+            np.stack([pad(p.node) for p in parts]),
+            used,
+        )
+
+    def __call__(
+        self,
+        target: Float[np.ndarray, "items periods nodes"],
+        toll: Float[np.ndarray, "nodes periods"],
+    ) -> Outcome:
+        """Outcome of the targets.
+
+        Args:
+          target: order-up-to levels, units.
+          toll: price of a window shipment, money per unit: which nodes the policy
+            spares. It steers and is not charged.
+        """
+        network, items, sample = self.group.network, self.group.items, self.sample
+        klass, node, used = self.routes(toll)
+        constants = (
+            jnp.asarray(self.source.slot), jnp.asarray(sample.lead[self.index]),
+            jnp.asarray(network.home), jnp.asarray(sample.weight, jnp.float32),
+            jnp.asarray(klass), jnp.asarray(node), jnp.asarray(used),
+            *(
+                jnp.asarray(x, jnp.float32)
+                for x in (network.unit_cost, network.cost_per_weight, network.days_late)
+            ),
+        )  # fmt: skip
+        parts = []
+        for first in range(0, len(items), self.chunk):
+            last = min(first + self.chunk, len(items))
+            pad = first + self.chunk - last
+            fill = lambda x: jnp.asarray(
+                np.concatenate([x[first:last], np.repeat(x[:1] * 0, pad, 0)]),
+                jnp.float32,
+            )
+            slots = jnp.pad(self.source(first, last), ((0, pad), (0, 0), (0, 0)))
+            out = self.run(
+                slots, fill(target), fill(items.weight), fill(items.late_cost),
+                fill(items.penalty), constants,
+            )  # fmt: skip
+            real = last - first
+            cell = {k: np.asarray(v)[:real] for k, v in out["cell"].items()}
+            total = {k: np.asarray(v, float) for k, v in out["total"].items()}
+            parts.append((cell, total))
+        cell = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}
+        total = {k: sum(p[1][k] for p in parts) for k in parts[0][1]}
+        return self._outcome(target, cell, total, klass, node)
+
+    def _outcome(self, target, cell, total, klass, node) -> Outcome:
+        network, items = self.group.network, self.group.items
+        shipped = (target - cell["left"]) / self.window
+        served = np.minimum(
+            self._item_costs().min(axis=1), items.penalty[:, None]
+        )
+        before = 1 - 1 / self.window[network.home]
+        paid = np.einsum("itq,iq,q->it", cell["demand"], served, before)
+        classes, nodes = len(network.home), len(network.node)
+        flow = np.zeros((len(klass), classes, nodes))
+        for t in range(len(klass)):
+            np.add.at(flow[t], (klass[t], node[t]), total["flow"][t])
+        home = np.zeros((classes, nodes))
+        home[np.arange(classes), network.home] = 1
+        return Outcome(
+            left=cell["left"], shipped=shipped, empty=cell["empty"],
+            own=cell["demand"] @ home, short=cell["short"],
+            holding=np.einsum("in,itn->it", items.holding, cell["left"]),
+            shipping=cell["cost"] - paid,
+            lost=cell["unmet"] * items.penalty[:, None],
+            flow=flow, unmet=total["unmet"], demand=cell["demand"].sum(axis=0),
+        )  # fmt: skip
+
+    def _item_costs(self):
+        network, items = self.group.network, self.group.items
+        return serve_cost(
+            (network.unit_cost, network.cost_per_weight, network.days_late),
+            items.weight[:, None, None], items.late_cost[:, None, None],
+        )  # fmt: skip
+
+
+def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest):
+    slot, lead, home, share, klass, node, used, *services = constants
+    demand = jax.vmap(window_demand, (0, None, None, None, None))(
+        slots, slot, lead, home, longest
+    )  # items classes periods scenarios
+    nodes = target.shape[2]
+    own = (home[:, None] == jnp.arange(nodes)).astype(demand.dtype)
+    keep = jnp.zeros(klass.shape[1], demand.dtype)
+
+    def period(part):
+        demand, target, klass, node, used = part
+        pair = tuple(x[node, klass][:, None] for x in services)
+        pay = serve_cost(pair, weight[None, :], late_cost[None, :])
+        pay = jnp.where(used[:, None], pay, jnp.inf)
+        full = jnp.broadcast_to(target.T[:, :, None], (nodes, *demand.shape[::2]))
+        by_class = jnp.moveaxis(demand, 1, 0)  # classes items scenarios
+        done = fulfill(full, by_class, klass, node, pay, penalty, keep, share)
+        wanted = jnp.einsum("iqs,qn->ins", demand, own)
+        above = jnp.maximum(wanted - target[:, :, None], 0)
+        cell = dict(
+            left=(done.left @ share).T,
+            empty=((done.left < 1) @ share).T,
+            short=above @ share,
+            cost=done.cost @ share,
+            unmet=(done.unmet @ share).sum(axis=0),
+            demand=demand @ share,
+        )
+        return cell, dict(flow=done.flow, unmet=(done.unmet @ share).sum(axis=1))
+
+    cell, total = jax.lax.map(
+        period,
+        (jnp.moveaxis(demand, 2, 0), jnp.moveaxis(target, 1, 0), klass, node, used),
+    )
+    return {"cell": {k: jnp.moveaxis(v, 0, 1) for k, v in cell.items()}, "total": total}
+
+
+def node_use(problem: Problem, outcomes, targets, carried):
+    """Storage, inbound and outbound that targets use in expectation.
+
+    Args:
+      problem: the problem.
+      outcomes: outcome of each group.
+      targets: targets of each group, units.
+      carried: stock at each node that the first receipts build on, units.
+    """
+    use = np.zeros(problem.capacities.shape)
+    for group, outcome, target in zip(
+        problem.groups, outcomes, targets, strict=True
+    ):
+        node = group.network.node
+        on_hand = outcome.left + outcome.shipped  # the rest is on its way
+        use[0, node] += np.einsum("i,itn->nt", group.items.volume, on_hand)
+        stock, sent = target.sum(axis=0).T, outcome.shipped.sum(axis=0).T
+        before = np.pad(stock - sent, ((0, 0), (1, 0)))[:, :-1]
+        use[1, node] += stock - before
+        use[2, node] += sent
+    use[1, :, 0] -= carried
+    return use

@@ -1,0 +1,114 @@
+"""Targets back within capacities by the units that are missed least, and what is left
+over filled by those that help most."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from meio_jax.problem import Problem
+
+Targets = Float[np.ndarray, "items periods nodes"]
+
+
+def cut_units(
+    problem: Problem,
+    targets: tuple[Targets, ...],
+    loss: tuple[Targets, ...],
+    ships: tuple[Targets, ...],
+    use: Float[np.ndarray, "3 nodes periods"],
+    *,
+    whole: bool,
+) -> tuple[Targets, ...]:
+    """Takes at most a unit (or a hundredth) of each cell from nodes over capacity.
+
+    Units go in the order of what they lose per unit of the resource that is over: volume
+    of storage, a receipt of inbound, the chance of being shipped of outbound.
+
+    Args:
+      problem: the problem.
+      targets: of each group.
+      loss: cost of one unit less, money, of each group.
+      ships: shipments of a period that the last unit causes, of each group.
+      use: use of every capacity.
+      whole: whether targets are whole units.
+    """
+    targets = tuple(t.copy() for t in targets)
+    capacity = problem.capacities
+    over = use - capacity
+    slack = 1e-9 * np.where(np.isfinite(capacity), capacity, 0)
+    for resource, node, period in np.argwhere(over > slack):
+        cells = []
+        for k, group in enumerate(problem.groups):
+            at = np.flatnonzero(group.network.node == node)
+            if not at.size:
+                continue
+            n, items = at[0], group.items
+            y = targets[k][:, period, n]
+            room = y - items.lower[:, period, n]
+            step = np.minimum(1.0 if whole else np.maximum(0.02 * y, 1e-6), room)
+            relief = (
+                items.volume,
+                np.ones(len(y)),
+                ships[k][:, period, n],
+            )[resource] * step
+            can = np.flatnonzero((relief > 1e-12) & (step > 0))
+            per_unit = np.maximum(loss[k][can, period, n], 0)
+            order = per_unit * step[can] / relief[can]
+            cells.append((np.full(len(can), k), np.full(len(can), n), can, step[can], relief[can], order))
+        if not cells:
+            continue
+        group, place, item, step, relief, order = map(
+            np.concatenate, zip(*cells, strict=True)
+        )
+        ranked = np.argsort(order, kind="stable")
+        total = np.cumsum(relief[ranked])
+        count = np.searchsorted(total, over[resource, node, period]) + 1
+        for r in ranked[:count]:
+            targets[group[r]][item[r], period, place[r]] -= step[r]
+    return targets
+
+
+def add_units(
+    problem: Problem,
+    targets: tuple[Targets, ...],
+    gain: tuple[Targets, ...],
+    use: Float[np.ndarray, "3 nodes periods"],
+    open_nodes: Bool[np.ndarray, "nodes periods"],
+) -> tuple[tuple[Targets, ...], int]:
+    """Adds whole units where storage is left and a unit more saves money.
+
+    At most one unit a cell, at the node where it saves most, the best per volume first.
+
+    Args:
+      problem: the problem.
+      targets: of each group.
+      gain: saving of one unit more, money, of each group.
+      use: use of every capacity.
+      open_nodes: where flows leave room.
+
+    Returns:
+      The targets and the number of units added.
+    """
+    targets = tuple(t.copy() for t in targets)
+    room = problem.storage - use[0]
+    added = 0
+    for k, group in enumerate(problem.groups):
+        node, items = group.network.node, group.items
+        allowed = (targets[k] + 1 <= items.upper) & open_nodes[node].T[None]
+        value = np.where(allowed, gain[k], -np.inf)
+        best = value.argmax(axis=-1)
+        worth = np.take_along_axis(value, best[..., None], -1)[..., 0]
+        item, period = np.nonzero(worth > 1e-9)
+        n = best[item, period]
+        density = worth[item, period] / np.maximum(items.volume[item], 1e-12)
+        order = np.lexsort((-density, period, n))
+        item, period, n = item[order], period[order], n[order]
+        volume = items.volume[item]
+        place = n * problem.periods + period
+        first = np.r_[True, place[1:] != place[:-1]]
+        total = np.cumsum(volume)
+        start = np.repeat((total - volume)[first], np.diff(np.r_[np.flatnonzero(first), len(place)]))
+        fits = total - start <= room[node[n], period]
+        targets[k][item[fits], period[fits], n[fits]] += 1
+        np.subtract.at(room, (node[n[fits]], period[fits]), volume[fits])
+        added += int(fits.sum())
+    return targets, added

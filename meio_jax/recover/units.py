@@ -1,0 +1,82 @@
+"""Single units under the tree kernel: what they are worth, and whole optima."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from meio_jax.dual.lagrangian import Prices, charges
+from meio_jax.dual.rows import Rows, serve_cost
+from meio_jax.kernels.cost import bucket_drops, service_levels
+from meio_jax.kernels.tree import descend, unit_moves
+
+
+def _cells(rows: Rows, prices: Prices, item, bound=False):
+    """Charges and drops of a chunk's cells at the prices, unsmoothed."""
+    services = rows.unit_cost, rows.cost_per_weight, rows.days_late
+
+    def one(volume, holding, weight, late_cost, penalty, slot, mean):
+        charge, toll = charges(rows.window, volume, holding, prices)
+        cost = serve_cost(services, weight, late_cost) - holding[:, None]
+
+        def period(toll):
+            steps = service_levels(cost + toll[:, None], penalty, rows.ring, rows.levels)
+            return bucket_drops(
+                jnp.diff(steps, axis=0), slot, mean.mean(axis=0), rows.pools,
+                rows.buckets, bound,
+            )  # fmt: skip
+
+        return charge, jax.lax.map(period, toll)
+
+    keys = "volume", "holding", "weight", "late_cost", "penalty", "slot", "mean"
+    charge, drop = jax.vmap(one)(*(item[k] for k in keys))
+    join = lambda x: x.reshape(-1, *x.shape[2:])
+    return join(charge), join(drop)
+
+
+def _items(rows: Rows):
+    keys = "volume", "holding", "weight", "late_cost", "penalty", "slot", "mean"
+    return {k: getattr(rows, k) for k in keys}
+
+
+@jax.jit
+def unit_values(
+    rows: Rows, target: Float[Array, "chunks cells nodes"]
+) -> tuple[Float[Array, "chunks cells nodes"], Float[Array, "chunks cells nodes"]]:
+    """Change of the unpriced tree cost by one unit more, and by one less, per node."""
+    free = jnp.zeros((3, target.shape[2], rows.mean.shape[2]), rows.atoms.dtype)
+
+    def chunk(part):
+        item, atoms, y = part
+        charge, drop = _cells(rows, free, item)
+        moves = jax.vmap(
+            partial(unit_moves, rows.shape), in_axes=(1, None, 0, 0, 0)
+        )(atoms, rows.prob, drop, charge, y)
+        return moves.more, moves.less
+
+    return jax.lax.map(chunk, (_items(rows), rows.atoms, target))
+
+
+@partial(jax.jit, static_argnames=("steps",))
+def whole_optimum(
+    rows: Rows,
+    prices: Prices,
+    target: Float[Array, "chunks cells nodes"],
+    *,
+    steps: int,
+) -> Float[Array, "chunks cells nodes"]:
+    """Whole targets at the prices by at most `steps` single units from the given ones."""
+    prices = prices.astype(rows.atoms.dtype)
+
+    def chunk(part):
+        item, atoms, lower, upper, y = part
+        charge, drop = _cells(rows, prices, item)
+        walk = partial(descend, rows.shape, steps=steps)
+        return jax.vmap(walk, in_axes=(1, None, 0, 0, 0, 0, 0))(
+            atoms, rows.prob, drop, charge, jnp.ceil(lower), jnp.floor(upper), y
+        )
+
+    return jax.lax.map(
+        chunk, (_items(rows), rows.atoms, rows.lower, rows.upper, target)
+    )

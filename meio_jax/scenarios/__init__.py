@@ -1,0 +1,1 @@
+"""Sample paths of demand and lead times, one scenario index for all items."""

@@ -1,0 +1,84 @@
+"""Demand of a chunk of items by slot and class, ready for the device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from meio_jax.problem import Group, Problem
+from meio_jax.scenarios.sample import Sample, forecast_slots
+from meio_jax.scenarios.split import share_table, split_units
+
+
+class SlotSource:
+    """Gives the class demand of any chunk of a group's items.
+
+    For history and the user's scenarios a slot is a period as it was, split into classes
+    once per item; for forecasts every scenario and period is a slot of its own.
+    """
+
+    def __init__(self, problem: Problem, group: Group, sample: Sample):
+        self.group, self.sample, self.kind = group, sample, problem.kind
+        network = group.network
+        regions = int(max(network.part_region.max(), group.demand.region.max(initial=0)))
+        self.regions = regions + 1
+        self.part, self.share = share_table(
+            network.part_region, network.part_share, self.regions
+        )
+        self.classes = network.unit_cost.shape[1]
+        self.slots = problem.slots
+        if self.kind == "forecast":
+            count, path = sample.slot.shape
+            self.slot = np.arange(count * path).reshape(count, path)
+        else:
+            self.slot = sample.slot
+
+    def __call__(self, first: int, last: int) -> Float[Array, "items slots classes"]:
+        """Units of items `first` to `last - 1` in every slot."""
+        return self._forecast(first, last) if self.kind == "forecast" else self._data(
+            first, last
+        )
+
+    def _cells(self, item: int):
+        demand = self.group.demand
+        cells = slice(demand.start[item], demand.start[item + 1])
+        return demand.slot[cells], demand.region[cells], cells
+
+    def _data(self, first, last):
+        out = np.zeros((last - first, self.slots, self.classes), np.float32)
+        network, demand = self.group.network, self.group.demand
+        for k in range(first, last):
+            slot, region, cells = self._cells(k)
+            key = (self.sample.seed, int(self.group.items.key[k]))
+            units = split_units(demand.quantity[cells], self.share[region], key=key)
+            klass = network.part_class[self.part[region]]
+            place = slot[:, None] * self.classes + klass
+            total = np.bincount(place.ravel(), units.ravel(), out[0].size)
+            out[k - first] = total.reshape(out[0].shape)
+        return jnp.asarray(out)
+
+    def _forecast(self, first, last):
+        count, path = self.sample.slot.shape
+        mean = np.zeros((last - first, path, self.regions), np.float32)
+        std = np.zeros_like(mean)
+        network, demand = self.group.network, self.group.demand
+        period = self.sample.slot[0]
+        for k in range(first, last):
+            slot, region, cells = self._cells(k)
+            table = np.zeros((2, self.slots, self.regions), np.float32)
+            table[0, slot, region] = demand.quantity[cells]
+            table[1, slot, region] = demand.std[cells]
+            mean[k - first], std[k - first] = table[:, period]
+        share = np.zeros((self.regions, self.classes), np.float32)
+        part = network.part_class[self.part]
+        np.add.at(share, (np.arange(self.regions)[:, None], part), self.share)
+        seed = jax.random.key(self.sample.seed)
+        keys = jax.vmap(lambda k: jax.random.fold_in(seed, k))(
+            jnp.asarray(self.group.items.key[first:last] & 0xFFFFFFFF, jnp.uint32)
+        )
+        factor = jnp.asarray(self.sample.factor, jnp.float32)
+        draws = _forecast_chunk(mean, std, share, factor, keys)
+        return draws.reshape(last - first, count * path, self.classes)
+
+
+_forecast_chunk = jax.jit(jax.vmap(forecast_slots, in_axes=(0, 0, None, None, 0)))

@@ -1,0 +1,343 @@
+"""The main job on arrays: prices by dual ascent, a bound, a whole plan within capacity."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from meio_jax.config import Solver
+from meio_jax.dual.ascend import AbstractAscent, FirstOrder, Newton, residuals
+from meio_jax.dual.bound import group_bound
+from meio_jax.dual.prices import Dual
+from meio_jax.dual.rows import build_rows
+from meio_jax.network import coarsen
+from meio_jax.problem import Group, Problem
+from meio_jax.recover.evaluate import Evaluator, Outcome, node_use
+from meio_jax.recover.repair import add_units, cut_units
+from meio_jax.recover.round import round_targets
+from meio_jax.recover.units import unit_values, whole_optimum
+from meio_jax.scenarios.sample import Sample
+
+CLASSES = 128  # demand classes of a group that plans and prices are made on
+BOUND_BUCKETS = 24  # classes kept apart in a pool for the bound
+CUTS = 10  # rounds of repair
+
+
+class Progress(NamedTuple):
+    """What a line of the solver's log says.
+
+    Attributes:
+      phase: "draw", "ascend", "bound" or "repair".
+      evaluations: evaluations of the full dual so far.
+      value: smoothed dual value, or the bound, or the plan's cost; money.
+      violation: largest use above capacity, as a share of the capacity.
+      slack: complementarity residual, as a share of the value.
+      priced: capacities with a price.
+      seconds: since the start.
+    """
+
+    phase: str
+    evaluations: int
+    value: float
+    violation: float
+    slack: float
+    priced: int
+    seconds: float
+
+
+class Solution(NamedTuple):
+    """Targets, prices and what they prove, as arrays.
+
+    Attributes:
+      status: "optimal_within_gap": within capacities and within the gap asked for;
+        "gap_above_target": a feasible plan and a valid bound, further apart;
+        "over_capacity": the repair did not end, `use` says where; "stopped": as these,
+        but by the user or the time limit, prices not converged, the bound still valid.
+      cost: expected cost of the plan under greedy fulfilment on the scenarios, money.
+      bound: no plan of the model costs less on these scenarios, money.
+      free_value: smoothed dual at no price: what the plan would cost without capacities.
+      prices: money per unit of capacity; storage, inbound, outbound.
+      use: use of each by the plan.
+      targets: order-up-to levels of each group, units.
+      outcomes: what they do.
+      tolls: price of a window shipment that steers fulfilment, of each group.
+      evaluations: of the full dual.
+      compile_seconds: seconds of the first evaluation, mostly compilation.
+    """
+
+    status: str
+    cost: float
+    bound: float
+    free_value: float
+    prices: Float[np.ndarray, "3 nodes periods"]
+    use: Float[np.ndarray, "3 nodes periods"]
+    targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
+    outcomes: tuple[Outcome, ...]
+    tolls: tuple[Float[np.ndarray, "nodes periods"], ...]
+    evaluations: int
+    history: tuple[Progress, ...]
+
+    @property
+    def gap(self) -> float:
+        """(cost - bound) / |cost|."""
+        return (self.cost - self.bound) / max(abs(self.cost), 1e-12)
+
+
+Callback = Callable[[Progress], bool | None]
+
+
+def solve_problem(
+    problem: Problem, sample: Sample, options: Solver, callback: Callback | None = None
+) -> Solution:
+    """Prices, bound and plan of a problem on a sample of scenarios.
+
+    Args:
+      problem: the problem.
+      sample: its scenarios.
+      options: solver options.
+      callback: called after every evaluation; returning True stops the ascent, and the
+        plan is made from the prices reached.
+    """
+    with jax.enable_x64(True):
+        return _Run(problem, sample, options, callback).solve()
+
+
+class _Run:
+    """One solve: what its phases share."""
+
+    def __init__(self, problem, sample, options, callback):
+        self.problem, self.sample, self.options = problem, sample, options
+        self.callback = callback
+        self.begin = time.perf_counter()
+        self.history: list[Progress] = []
+        self.stopped = False
+
+    def solve(self) -> Solution:
+        coarse = tuple(coarse_group(g) for g in self.problem.groups)
+        self.planning = eqx.tree_at(lambda p: p.groups, self.problem, coarse)
+        rows = tuple(
+            build_rows(
+                self.planning, g, k, self.sample, count=self.options.levels,
+                atoms=self.options.atoms, dtype=self._dtype(),
+            )
+            for k, g in enumerate(coarse)
+        )  # fmt: skip
+        self.dual = dual = Dual(self.planning, rows)
+        self.method = self._method()
+        state, free_value = self._ascend()
+        prices = dual.spread(state.point.price)
+        continuous = tuple(
+            self._unchunk(y, k) for k, y in enumerate(state.point.targets)
+        )
+        bound = self._bound(prices, continuous)
+        self._say("bound", bound, state)
+        targets, outcomes, tolls, use = self._recover(prices, state)
+        cost = sum(o.cost for o in outcomes)
+        status = self._status(cost, bound, use)
+        return Solution(
+            status, cost, bound, free_value, prices, use, targets, outcomes, tolls,
+            dual.evaluations, tuple(self.history),
+        )  # fmt: skip
+
+    def _dtype(self):
+        """Small problems are planned in float64, where oracles are met to their digits."""
+        cells = sum(len(g.items) for g in self.problem.groups) * self.problem.periods
+        return jnp.float64 if cells <= 1200 else jnp.float32
+
+    def _method(self) -> AbstractAscent:
+        options = self.options
+        costs = np.concatenate(
+            [
+                g.network.unit_cost[np.isfinite(g.network.unit_cost)]
+                for g in self.problem.groups
+            ]
+        )
+        softness = 0.02 * max(float(np.median(costs)) if costs.size else 0.0, 1e-3)
+        common = dict(
+            stages=tuple(options.smoothing), softness=softness,
+            gap=min(options.gap, 5e-3), violation=options.violation,
+        )  # fmt: skip
+        if options.method == "newton":
+            return Newton(**common)
+        optimiser = {"adam": optax.adam(0.3), "sgd": optax.sgd(1.0), "lbfgs": optax.lbfgs(linesearch=None)}
+        held = sum(float((g.items.holding.mean(axis=1) @ np.ones(len(g.items)))) for g in self.problem.groups)
+        return FirstOrder(optimiser[options.method], unit=max(held, 1e-9), **common)
+
+    def _ascend(self):
+        """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
+        dual, options = self.dual, self.options
+        free = np.zeros(dual.limited.size)
+        targets = dual.start()
+        for stage in (8.0, 3.0):
+            point = dual.at(
+                free, targets, stage=stage * self.method.stages[0],
+                softness=self.method.softness, curved=True,
+            )  # fmt: skip
+            targets = point.targets
+        self._carry(point)
+        state = self.method.init(dual, free, targets)
+        free_value = state.point.value
+        self._say("ascend", state.point.value, state)
+        try:
+            while not self.method.terminate(dual, state):
+                if dual.evaluations >= options.max_evaluations:
+                    break
+                late = time.perf_counter() - self.begin > options.time_limit
+                if options.time_limit and late:
+                    self.stopped = True
+                if self.stopped:
+                    break
+                state = self.method.step(dual, state)
+                self._say("ascend", state.evaluated.value, state)
+        except KeyboardInterrupt:
+            self.stopped = True
+        return state, free_value
+
+    def _carry(self, point) -> None:
+        """Stock that the first receipts build on: the user's, or what the first period's
+        unconstrained targets would have left."""
+        for k, group in enumerate(self.planning.groups):
+            if group.stock is not None:
+                left = group.stock.sum(axis=0)
+            else:
+                rest = self._unchunk(point.targets[k] - point.shipped[k], k)
+                left = rest[:, 0].sum(axis=0)
+            self.dual.carried[group.network.node] += left
+
+    def _unchunk(self, y, k) -> np.ndarray:
+        count = len(self.problem.groups[k].items)
+        y = np.asarray(y, float)
+        return y.reshape(-1, self.problem.periods, y.shape[-1])[:count]
+
+    def _chunk(self, y, k):
+        rows = self.dual.rows[k]
+        items = rows.volume.size
+        full = np.zeros((items, *y.shape[1:]))
+        full[: len(y)] = y
+        return jnp.asarray(full.reshape(rows.lower.shape), rows.atoms.dtype)
+
+    def _bound(self, prices, targets) -> float:
+        total = 0.0
+        for k, group in enumerate(self.problem.groups):
+            total += group_bound(
+                self.problem, group, k, self.sample, prices[:, group.network.node],
+                targets[k], buckets=BOUND_BUCKETS, atoms=self.options.atoms,
+                stage=self.method.stages[-1] * 0.3,
+            )  # fmt: skip
+        full = self.dual.gather(prices) @ self.dual.capacity
+        return total - float(full) - float(prices[1, :, 0] @ self.dual.carried)
+
+    def _recover(self, prices, state):
+        """Rounds, repairs and fills; every round is evaluated by greedy fulfilment."""
+        problem, dual, whole = self.problem, self.dual, self.options.whole_units
+        targets, tolls, evaluators = [], [], []
+        for k, group in enumerate(problem.groups):
+            items, node = group.items, group.network.node
+            y = self._unchunk(state.point.targets[k], k)
+            if whole:
+                walk = group.network.tree.walk
+                y = round_targets(y, walk, items.key, items.lower, items.upper)
+                best = whole_optimum(
+                    dual.rows[k], jnp.asarray(prices[:, node]), self._chunk(y, k), steps=12
+                )
+                y = self._unchunk(best, k)
+            targets.append(y)
+            evaluators.append(Evaluator(problem, k, self.sample))
+            tolls.append(self._toll(prices[:, node], evaluators[k].window))
+        targets = tuple(targets)
+        best = None
+        for count in range(CUTS + 1):
+            outcomes = tuple(
+                e(y, toll) for e, y, toll in zip(evaluators, targets, tolls, strict=True)
+            )
+            use = node_use(problem, outcomes, targets, dual.carried)
+            over = violation(problem, use)
+            self._say("repair", sum(o.cost for o in outcomes), state, over)
+            best = targets, outcomes, tuple(tolls), use
+            if over <= 0 or count == CUTS:
+                break
+            targets = self._cut(targets, outcomes, use, evaluators, whole)
+        return best
+
+    def _cut(self, targets, outcomes, use, evaluators, whole):
+        """Units off until storage fits, then one round for what flows are still over."""
+        problem = self.problem
+        use = use.copy()
+        ships = tuple(
+            o.empty / e.window for o, e in zip(outcomes, evaluators, strict=True)
+        )
+        for _ in range(40):
+            loss = tuple(
+                self._unchunk(unit_values(self.dual.rows[k], self._chunk(y, k))[1], k)
+                for k, y in enumerate(targets)
+            )
+            before = targets
+            targets = cut_units(problem, targets, loss, ships, use, whole=whole)
+            for k, group in enumerate(problem.groups):
+                fewer = before[k] - targets[k]
+                node, volume = group.network.node, group.items.volume
+                drop = np.einsum("i,itn->nt", volume, fewer)
+                use[0, node] -= drop
+                use[1, node] -= fewer.sum(axis=0).T
+                use[2, node] -= (fewer * ships[k]).sum(axis=0).T
+            if violation(problem, use) <= 0:
+                break
+        return targets
+
+    def _toll(self, prices, window):
+        """Price of a window shipment from each node in each period."""
+        later = np.pad(prices[1][:, 1:], ((0, 0), (0, 1)))
+        return (prices[2] + later) / window[:, None]
+
+    def _status(self, cost, bound, use) -> str:
+        if violation(self.problem, use) > 0:
+            return "over_capacity"
+        if (cost - bound) <= self.options.gap * abs(cost):
+            return "optimal_within_gap"
+        return "stopped" if self.stopped else "gap_above_target"
+
+    def _say(self, phase, value, state, over=None) -> None:
+        now = residuals(self.dual, state.point)
+        seen = residuals(self.dual, state.evaluated)
+        line = Progress(
+            phase, self.dual.evaluations, value,
+            seen.violation if over is None else over, now.slack,
+            int((state.point.price > 1e-9).sum()), time.perf_counter() - self.begin,
+        )  # fmt: skip
+        self.history.append(line)
+        if self.callback is not None and self.callback(line):
+            self.stopped = True
+
+
+def violation(problem: Problem, use) -> float:
+    """Largest relative use above capacity, 0 when every capacity is respected."""
+    capacity = problem.capacities
+    limited = np.isfinite(capacity)
+    over = use[limited] - capacity[limited]
+    size = np.maximum(capacity[limited], 1e-9)
+    over = np.where(over > 1e-9 * np.maximum(size, 1), over / np.maximum(size, 1e-3), 0)
+    return float(np.max(over, initial=0.0))
+
+
+def coarse_group(group: Group, limit: int = CLASSES) -> Group:
+    """The group with no more than `limit` demand classes."""
+    network, items = group.network, group.items
+    regions = int(max(network.part_region.max(), group.demand.region.max(initial=0))) + 1
+    regional = np.bincount(group.demand.region, group.demand.quantity, regions)
+    volume = np.bincount(
+        network.part_class,
+        network.part_share * regional[network.part_region],
+        len(network.home),
+    )
+    coarse = coarsen(
+        network, volume, limit=limit, weight=float(np.median(items.weight)),
+        late_cost=float(np.median(items.late_cost)),
+        penalty=float(np.median(items.penalty)),
+    )  # fmt: skip
+    return eqx.tree_at(lambda g: g.network, group, coarse)

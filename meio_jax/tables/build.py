@@ -1,0 +1,347 @@
+"""Clean tables to `(Problem, Labels)`: the way into arrays and the names to come back."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from meio_jax.network import build_network, cutoff_parts
+from meio_jax.problem import Demand, Group, Items, Network, Problem
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Names of what the arrays count, in their order.
+
+    Attributes:
+      items: item names, in the order of the item table.
+      nodes: nodes of the fulfilment layer, those with ship options.
+      regions: region names.
+      speeds: speed names, the quickest first.
+      periods: labels of the planned periods.
+      size_classes: names of the groups.
+    """
+
+    items: tuple[str, ...]
+    nodes: tuple[str, ...]
+    regions: tuple[str, ...]
+    speeds: tuple[str, ...]
+    periods: tuple[str, ...]
+    size_classes: tuple[str, ...]
+
+
+def build(clean, calendar) -> tuple[Problem, Labels]:
+    """The problem and its labels from clean tables (see `check.examine`).
+
+    Args:
+      clean: normalised tables without faults.
+      calendar: the planned periods and those of the history.
+    """
+    items, ship = clean.items.reset_index(drop=True), clean.ship_options
+    stocking = set(ship["node"])
+    nodes = [n for n in clean.nodes["node"] if n in stocking]
+    speeds = clean.speeds.sort_values("promise_days", kind="stable")
+    labels = Labels(
+        items=tuple(items["item"]),
+        nodes=tuple(nodes),
+        regions=tuple(clean.regions["region"]),
+        speeds=tuple(speeds["speed"]),
+        periods=tuple(calendar.labels),
+        size_classes=tuple(dict.fromkeys(items["size_class"])),
+    )
+    kind, cells, slots, weight = _demand_cells(clean, calendar, labels)
+    limits = _limits(clean, labels)
+    groups = []
+    for size_class in labels.size_classes:
+        rows = np.flatnonzero(items["size_class"] == size_class)
+        demand = _group_demand(cells, rows, len(items))
+        network = _network(clean, labels, size_class, items.iloc[rows], demand)
+        groups.append(
+            Group(
+                network=network,
+                items=_items(clean, labels, rows, network),
+                demand=demand,
+                stock=_stock(clean, labels, rows, network),
+            )
+        )
+    problem = Problem(
+        groups=tuple(groups), **limits, weight=weight, kind=kind, slots=slots
+    )
+    return problem, labels
+
+
+def _codes(values: pd.Series, names: tuple[str, ...]) -> np.ndarray:
+    return pd.Index(names).get_indexer(pd.Index(values))
+
+
+def _demand_cells(clean, calendar, labels):
+    """Sparse demand of all items: kind, (item, slot, region, quantity, std), slots."""
+    weight = np.zeros(0)
+    if clean.history is not None:
+        kind, frame, value = "history", clean.history, "quantity"
+        slot = _codes(frame["period"], calendar.history)
+        slots = len(calendar.history)
+    elif clean.scenarios is not None:
+        kind, frame, value = "scenarios", clean.scenarios, "quantity"
+        names = tuple(dict.fromkeys(frame["scenario"]))
+        code = _codes(frame["scenario"], names)
+        period = _codes(frame["period"], calendar.labels)
+        keep = period >= 0
+        frame, code, period = frame[keep], code[keep], period[keep]
+        slots = len(names) * len(labels.periods)
+        slot = code * len(labels.periods) + period
+        weight = np.full(len(names), 1 / len(names))
+        if "weight" in clean.scenarios:
+            each = clean.scenarios.drop_duplicates("scenario")
+            weight[_codes(each["scenario"], names)] = each["weight"].to_numpy(float)
+            weight = weight / weight.sum()
+    else:
+        kind, frame, value = "forecast", clean.demand, "mean"
+        slot = _codes(frame["period"], calendar.labels)
+        keep = slot >= 0
+        frame, slot = frame[keep], slot[keep]
+        slots = len(labels.periods)
+    columns = dict(
+        item=_codes(frame["item"], labels.items),
+        slot=slot,
+        region=_codes(frame["region"], labels.regions),
+        quantity=frame[value].to_numpy(float),
+        std=frame["std"].to_numpy(float) if kind == "forecast" else np.zeros(len(frame)),
+    )
+    keep = columns["quantity"] > 0
+    order = np.flatnonzero(keep)[np.argsort(columns["item"][keep], kind="stable")]
+    return kind, {k: v[order] for k, v in columns.items()}, slots, weight
+
+
+def _group_demand(cells, rows, count) -> Demand:
+    group = np.full(count, -1)
+    group[rows] = np.arange(len(rows))
+    item = group[cells["item"]]
+    keep = np.flatnonzero(item >= 0)
+    keep = keep[np.argsort(item[keep], kind="stable")]
+    start = np.searchsorted(item[keep], np.arange(len(rows) + 1))
+    part = {k: v[keep] for k, v in cells.items() if k != "item"}
+    return Demand(start=start, **part)
+
+
+def _limits(clean, labels):
+    """Capacities as arrays of nodes by periods; inf for no limit."""
+    shape = len(labels.nodes), len(labels.periods)
+    limits = {r: np.full(shape, np.inf) for r in ("storage", "inbound", "outbound")}
+    if clean.capacities is None:
+        return limits
+    frame = clean.capacities
+    blank = frame["period"].fillna("") == ""
+    for part in (frame[blank], frame[~blank]):  # a period of its own goes before all
+        node = _codes(part["node"], labels.nodes)
+        period = _codes(part["period"], labels.periods)
+        for n, p, r, c in zip(
+            node, period, part["resource"], part["capacity"], strict=True
+        ):
+            if n >= 0 and r in limits:
+                limits[r][n, slice(None) if p < 0 else p] = c
+    return limits
+
+
+def _admitted(clean, labels, size_class) -> np.ndarray:
+    """Nodes of the fulfilment layer that may hold a size class."""
+    frame = clean.nodes.set_index("node").loc[list(labels.nodes)]
+    if "size_classes" not in frame:
+        return np.arange(len(labels.nodes))
+    kept = [
+        not str(c).strip() or size_class in [x.strip() for x in str(c).split(";")]
+        for c in frame["size_classes"].fillna("")
+    ]
+    return np.flatnonzero(kept)
+
+
+def _network(clean, labels, size_class, items, demand) -> Network:
+    node = _admitted(clean, labels, size_class)
+    offers = _offers(clean, labels, node)
+    node = node[np.isfinite(offers["unit_cost"]).any(axis=(1, 2))]
+    offers = _offers(clean, labels, node)
+    mix = _mix(clean, labels, size_class)
+    regional = np.bincount(demand.region, demand.quantity, len(labels.regions))
+    parts = _parts(clean, labels, offers, mix)
+    arrays = {k: np.stack([p[k] for p in parts], axis=1) for k in _SERVICE}
+    region = np.array([p["region"] for p in parts])
+    share = np.array([p["share"] for p in parts])
+    lead_mean, lead_std = _leads(clean, labels, node)
+    return build_network(
+        node=node,
+        **arrays,
+        region=region,
+        speed=np.array([p["speed"] for p in parts]),
+        share=share,
+        volume=share * regional[region],
+        weight=float(items["unit_weight"].median()),
+        late_cost=float(items["late_cost"].median()),
+        lead_mean=lead_mean,
+        lead_std=lead_std,
+    )
+
+
+_SERVICE = ("unit_cost", "cost_per_weight", "days_late")
+
+
+def _offers(clean, labels, node):
+    """Ship options as arrays of nodes, regions and speeds; inf or -inf where none."""
+    shape = len(node), len(labels.regions), len(labels.speeds)
+    out = {
+        "unit_cost": np.full(shape, np.inf),
+        "cost_per_weight": np.zeros(shape),
+        "cutoff": np.full(shape, -np.inf),
+    }
+    ship = clean.ship_options
+    place = np.full(len(labels.nodes), -1)
+    place[node] = np.arange(len(node))
+    at = place[_codes(ship["node"], labels.nodes)]
+    keep = at >= 0
+    index = (
+        at[keep],
+        _codes(ship["region"], labels.regions)[keep],
+        _codes(ship["speed"], labels.speeds)[keep],
+    )
+    out["unit_cost"][index] = ship["unit_cost"].to_numpy(float)[keep]
+    out["cost_per_weight"][index] = ship["cost_per_weight"].to_numpy(float)[keep]
+    out["cutoff"][index] = ship["cutoff_hour"].to_numpy(float)[keep]
+    return out
+
+
+def _mix(clean, labels, size_class):
+    """Share of each speed in each region's orders."""
+    shape = len(labels.regions), len(labels.speeds)
+    mix = clean.speed_mix
+    if mix is None:
+        return np.ones(shape) / shape[1]
+    if "size_class" in mix:
+        of = mix["size_class"].fillna("")
+        mix = mix[(of == size_class) | (of == "")]
+    out = np.zeros(shape)
+    index = _codes(mix["region"], labels.regions), _codes(mix["speed"], labels.speeds)
+    out[index] = mix["share"].to_numpy(float)
+    return out
+
+
+def _parts(clean, labels, offers, mix):
+    """Region, speed, part of the day and patience, and what each node asks for them.
+
+    A node that is too late for the promise delivers a day after it, or at its next
+    slower speed, whichever is sooner. Customers who would not wait are parts of their
+    own that only nodes in time can serve.
+    """
+    speeds = clean.speeds.set_index("speed").loc[list(labels.speeds)]
+    promise = speeds["promise_days"].to_numpy(float)
+    lost = speeds["lost_sale_share"].to_numpy(float)
+    hours = clean.order_hours
+    before = partial(
+        np.interp, xp=hours["hour"].to_numpy(float), fp=hours["share"].to_numpy(float),
+        left=0.0,
+    )  # fmt: skip
+    parts = []
+    for r, j in zip(*np.nonzero(mix), strict=True):
+        own = {k: offers[k][:, r, j] for k in _SERVICE[:2]}
+        late = {k: v.copy() for k, v in own.items()}
+        days = np.where(np.isfinite(own["unit_cost"]), 1.0, np.inf)
+        for k in range(j + 1, len(promise)):
+            delay = promise[k] - promise[j]
+            sooner = np.isfinite(offers["unit_cost"][:, r, k]) & (delay < days)
+            for name in late:
+                late[name] = np.where(sooner, offers[name][:, r, k], late[name])
+            days = np.where(sooner, delay, days)
+        for share, in_time in cutoff_parts(offers["cutoff"][:, r, j], before):
+            for waits in (True, False):
+                weight = mix[r, j] * share * (1 - lost[j] if waits else lost[j])
+                if weight <= 0:
+                    continue
+                blocked = np.inf if not waits else late["unit_cost"]
+                unit = np.where(in_time, own["unit_cost"], blocked)
+                parts.append(
+                    dict(
+                        region=r, speed=j, share=weight, unit_cost=unit,
+                        cost_per_weight=np.where(
+                            in_time, own["cost_per_weight"], late["cost_per_weight"]
+                        ),
+                        days_late=np.where(
+                            in_time | ~np.isfinite(unit), 0.0, days
+                        ),
+                    )  # fmt: skip
+                )
+    return parts
+
+
+def _leads(clean, labels, node):
+    """Lead time into each node: that of its quickest lane; 0 where none leads there."""
+    mean, std = np.zeros(len(node)), np.zeros(len(node))
+    if clean.lanes is None:
+        return mean, std
+    lanes = clean.lanes.sort_values("lead_time", kind="stable")
+    lanes = lanes.drop_duplicates("destination").set_index("destination")
+    for k, n in enumerate(node):
+        if labels.nodes[n] in lanes.index:
+            lane = lanes.loc[labels.nodes[n]]
+            mean[k], std[k] = lane["lead_time"], lane["lead_time_std"]
+    return mean, std
+
+
+def _items(clean, labels, rows, network) -> Items:
+    items = clean.items.reset_index(drop=True).iloc[rows]
+    names = items["item"].to_numpy(object)
+    column = lambda name: items[name].to_numpy(float)
+    nodes = clean.nodes.set_index("node").loc[[labels.nodes[n] for n in network.node]]
+    storage = nodes["storage_cost"].to_numpy(float)
+    holding = column("holding_cost")[:, None] + column("unit_volume")[:, None] * storage
+    shape = len(rows), len(labels.periods), len(network.node)
+    lower, upper = np.zeros(shape), np.full(shape, np.inf)
+    at = partial(_place, clean, labels, rows, network)
+    if clean.item_nodes is not None:
+        i, n, keep = at(clean.item_nodes)
+        own = clean.item_nodes[keep]
+        for name, target in (("holding_cost", holding), ("max_stock", None)):
+            if name not in own:
+                continue
+            value = own[name].to_numpy(float)
+            given = np.isfinite(value)
+            if target is not None:
+                target[i[given], n[given]] = value[given]
+            else:
+                upper[i[given], :, n[given]] = value[given][:, None]
+    if clean.fixed_targets is not None:
+        i, n, keep = at(clean.fixed_targets)
+        fixed = clean.fixed_targets[keep]
+        period = _codes(fixed["period"], labels.periods)
+        value = fixed["quantity"].to_numpy(float)
+        lower[i, period, n] = upper[i, period, n] = value
+    return Items(
+        position=rows,
+        key=(pd.util.hash_array(names) >> np.uint64(1)).astype(np.int64),
+        volume=column("unit_volume"),
+        weight=column("unit_weight"),
+        penalty=column("penalty"),
+        late_cost=column("late_cost"),
+        holding=holding,
+        lower=lower,
+        upper=upper,
+    )
+
+
+def _place(clean, labels, rows, network, frame):
+    """Item and node of each row of a table in a group, and which rows are in it."""
+    item = np.full(len(labels.items), -1)
+    item[rows] = np.arange(len(rows))
+    node = np.full(len(labels.nodes) + 1, -1)
+    node[network.node] = np.arange(len(network.node))
+    i = item[_codes(frame["item"], labels.items)]
+    n = node[_codes(frame["node"], labels.nodes)]
+    keep = (i >= 0) & (n >= 0)
+    return i[keep], n[keep], keep
+
+
+def _stock(clean, labels, rows, network):
+    if clean.inventory is None:
+        return None
+    i, n, keep = _place(clean, labels, rows, network, clean.inventory)
+    stock = np.zeros((len(rows), len(network.node)))
+    np.add.at(stock, (i, n), clean.inventory[keep]["on_hand"].to_numpy(float))
+    return stock

@@ -33,20 +33,21 @@ class Fulfilment(NamedTuple):
     Attributes:
       left: stock left, units.
       unmet: demand not served, units.
-      cost: money for shipping and lateness; penalties are not in it.
-      flow: units of each pair, in expectation over draws, all items together.
+      cost: money for shipping and lateness, expected; penalties are not in it.
+      flow: units of each pair, expected.
     """
 
     left: Float[Array, "nodes items draws"]
     unmet: Float[Array, "classes items draws"]
-    cost: Float[Array, "items draws"]
-    flow: Float[Array, " pairs"]
+    cost: Float[Array, " items"]
+    flow: Float[Array, "pairs items"]
 
 
 def greedy_route(
     cost: Float[np.ndarray, "nodes classes"],
     penalty: float,
     ring: Int[np.ndarray, "nodes classes"],
+    reach: int = 10,
 ) -> Route:
     """The order in which greedy fulfilment tries classes and nodes.
 
@@ -58,6 +59,7 @@ def greedy_route(
       cost: money per unit, with the prices that the policy heeds; inf where no service.
       penalty: money per unit not served.
       ring: first level whose pool holds the node and the home of the class.
+      reach: the cheapest so many nodes of a class are tried, the others never.
     """
     levels = int(ring.max(initial=0)) + 1
     steps = np.full((levels + 1, cost.shape[1]), penalty)
@@ -65,7 +67,8 @@ def greedy_route(
         here = np.where(ring == level, cost, np.inf).min(axis=0)
         steps[level] = np.minimum(here, steps[level + 1])
     rise = np.diff(steps, axis=0)
-    node, klass = np.nonzero(cost < penalty)
+    rank = cost.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+    node, klass = np.nonzero((cost < penalty) & (rank < reach))
     level = ring[node, klass]
     order = np.lexsort((cost[node, klass], klass, -rise[level, klass], level))
     return Route(klass[order], node[order], level[order])
@@ -94,18 +97,22 @@ def fulfill(
       weight: weight of each draw.
     """
 
+    open_pair = (pay < penalty).astype(stock.dtype)
+
     def ship(state, pair):
-        stock, demand, cost = state
-        q, n, pay, keep = pair
+        stock, demand = state
+        q, n, is_open, keep = pair
         here = lax.dynamic_index_in_dim(stock, n, 0, keepdims=False)
         want = lax.dynamic_index_in_dim(demand, q, 0, keepdims=False)
-        sent = jnp.minimum(jnp.maximum(here - keep, 0), want)
-        sent = jnp.where((pay < penalty)[:, None], sent, 0)
+        sent = lax.cond(  # a branch keeps XLA from copying the arrays at every step
+            jnp.any(want > 0),
+            lambda: jnp.minimum(jnp.maximum(here - keep, 0), want) * is_open[:, None],
+            lambda: jnp.zeros_like(want),
+        )
         stock = lax.dynamic_update_index_in_dim(stock, here - sent, n, 0)
         demand = lax.dynamic_update_index_in_dim(demand, want - sent, q, 0)
-        paid = jnp.where(pay < penalty, pay, 0)[:, None] * sent
-        return (stock, demand, cost + paid), jnp.sum(sent @ weight)
+        return (stock, demand), sent @ weight
 
-    start = (stock, demand, jnp.zeros_like(demand[0]))
-    (left, unmet, cost), flow = lax.scan(ship, start, (klass, node, pay, keep))
-    return Fulfilment(left, unmet, cost, flow)
+    pairs = klass, node, open_pair, keep
+    (left, unmet), flow = lax.scan(ship, (stock, demand), pairs)
+    return Fulfilment(left, unmet, jnp.sum(jnp.where(pay < penalty, pay, 0) * flow, 0), flow)

@@ -182,11 +182,11 @@ def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest):
             left=(done.left @ share).T,
             empty=((done.left < 1) @ share).T,
             short=above @ share,
-            cost=done.cost @ share,
+            cost=done.cost,
             unmet=(done.unmet @ share).sum(axis=0),
             demand=demand @ share,
         )
-        return cell, dict(flow=done.flow, unmet=(done.unmet @ share).sum(axis=1))
+        return cell, dict(flow=done.flow.sum(axis=1), unmet=(done.unmet @ share).sum(axis=1))
 
     cell, total = jax.lax.map(
         period,

@@ -1,0 +1,31 @@
+"""meio_jax: how much of each item to buy and at which building to hold it.
+
+The ten names that most users need; everything heavy is imported when it is used.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Faults": "faults",
+    "InputError": "faults",
+    "Plan": "plan",
+    "Tables": "tables",
+    "check": "api",
+    "demo": "api",
+    "load": "plan",
+    "read": "tables",
+    "solve": "api",
+}
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(f"meio_jax.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'meio_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -129,30 +129,20 @@ def _limits(clean, labels):
     """Capacities as arrays of nodes by periods; inf for no limit."""
     shape = len(labels.nodes), len(labels.periods)
     limits = {r: np.full(shape, np.inf) for r in ("storage", "inbound", "outbound")}
-    if clean.capacities is None:
-        return limits
     frame = clean.capacities
-    blank = frame["period"].fillna("") == ""
-    for part in (frame[blank], frame[~blank]):  # a period of its own goes before all
-        node = _codes(part["node"], labels.nodes)
-        period = _codes(part["period"], labels.periods)
-        for n, p, r, c in zip(
-            node, period, part["resource"], part["capacity"], strict=True
-        ):
-            if n >= 0 and r in limits:
-                limits[r][n, slice(None) if p < 0 else p] = c
+    node = _codes(frame["node"], labels.nodes)
+    period = _codes(frame["period"], labels.periods)
+    value = frame["capacity"].to_numpy(float)
+    for name, limit in limits.items():
+        keep = (frame["resource"] == name).to_numpy(bool) & (node >= 0)
+        limit[node[keep], period[keep]] = value[keep]
     return limits
 
 
 def _admitted(clean, labels, size_class) -> np.ndarray:
     """Nodes of the fulfilment layer that may hold a size class."""
     frame = clean.nodes.set_index("node").loc[list(labels.nodes)]
-    if "size_classes" not in frame:
-        return np.arange(len(labels.nodes))
-    kept = [
-        not str(c).strip() or size_class in [x.strip() for x in str(c).split(";")]
-        for c in frame["size_classes"].fillna("")
-    ]
+    kept = [size_class in classes.split(";") for classes in frame["size_classes"]]
     return np.flatnonzero(kept)
 
 
@@ -213,11 +203,7 @@ def _mix(clean, labels, size_class):
     """Share of each speed in each region's orders."""
     shape = len(labels.regions), len(labels.speeds)
     mix = clean.speed_mix
-    if mix is None:
-        return np.ones(shape) / shape[1]
-    if "size_class" in mix:
-        of = mix["size_class"].fillna("")
-        mix = mix[(of == size_class) | (of == "")]
+    mix = mix[(mix["size_class"] == size_class).to_numpy(bool)]
     out = np.zeros(shape)
     index = _codes(mix["region"], labels.regions), _codes(mix["speed"], labels.speeds)
     out[index] = mix["share"].to_numpy(float)
@@ -274,8 +260,6 @@ def _parts(clean, labels, offers, mix):
 def _leads(clean, labels, node):
     """Lead time into each node: that of its quickest lane; 0 where none leads there."""
     mean, std = np.zeros(len(node)), np.zeros(len(node))
-    if clean.lanes is None:
-        return mean, std
     lanes = clean.lanes.sort_values("lead_time", kind="stable")
     lanes = lanes.drop_duplicates("destination").set_index("destination")
     for k, n in enumerate(node):
@@ -295,24 +279,17 @@ def _items(clean, labels, rows, network) -> Items:
     shape = len(rows), len(labels.periods), len(network.node)
     lower, upper = np.zeros(shape), np.full(shape, np.inf)
     at = partial(_place, clean, labels, rows, network)
-    if clean.item_nodes is not None:
-        i, n, keep = at(clean.item_nodes)
-        own = clean.item_nodes[keep]
-        for name, target in (("holding_cost", holding), ("max_stock", None)):
-            if name not in own:
-                continue
-            value = own[name].to_numpy(float)
-            given = np.isfinite(value)
-            if target is not None:
-                target[i[given], n[given]] = value[given]
-            else:
-                upper[i[given], :, n[given]] = value[given][:, None]
-    if clean.fixed_targets is not None:
-        i, n, keep = at(clean.fixed_targets)
-        fixed = clean.fixed_targets[keep]
-        period = _codes(fixed["period"], labels.periods)
-        value = fixed["quantity"].to_numpy(float)
-        lower[i, period, n] = upper[i, period, n] = value
+    i, n, keep = at(clean.item_nodes)
+    own = clean.item_nodes[keep]
+    value = own["holding_cost"].to_numpy(float)
+    given = np.isfinite(value)
+    holding[i[given], n[given]] = value[given]
+    upper[i, :, n] = own["max_stock"].to_numpy(float)[:, None]
+    i, n, keep = at(clean.fixed_targets)
+    fixed = clean.fixed_targets[keep]
+    period = _codes(fixed["period"], labels.periods)
+    value = fixed["quantity"].to_numpy(float)
+    lower[i, period, n] = upper[i, period, n] = value
     return Items(
         position=rows,
         key=(pd.util.hash_array(names) >> np.uint64(1)).astype(np.int64),
@@ -339,7 +316,7 @@ def _place(clean, labels, rows, network, frame):
 
 
 def _stock(clean, labels, rows, network):
-    if clean.inventory is None:
+    if clean.inventory.empty:
         return None
     i, n, keep = _place(clean, labels, rows, network, clean.inventory)
     stock = np.zeros((len(rows), len(network.node)))

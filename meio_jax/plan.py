@@ -1,0 +1,145 @@
+"""The plan: what was decided, what it costs, what is proven, and its folder on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meio_jax.faults import Fault, Faults, InputError
+
+if TYPE_CHECKING:
+    import pandas
+
+TABLES = ("targets", "prices", "service", "kpis")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Targets, prices and certificates of one run; a value, never changed.
+
+    Attributes:
+      status: why the solver stopped and what the rest is worth. "optimal_within_gap":
+        whole targets within every capacity, gap as asked. "gap_above_target": the same,
+        gap above what was asked. "stopped": the same, stopped by the user or the time
+        limit; bound and plan hold, and are further apart. "over_capacity": targets that
+        exceed a capacity somewhere, see `prices.utilization`; the bound holds.
+      cost: expected cost over the horizon under greedy fulfilment on the scenarios.
+      bound: no plan of the model costs less on these scenarios; -inf if none is proven.
+      targets: order-up-to level by item, node and period, and what it consists of.
+      prices: price, use and value of every limited capacity.
+      service: demand and units on promise by region, speed and size class.
+      kpis: totals.
+      facts: versions, options, seeds, seconds: what `run.json` holds.
+      metrics: one entry per line of the solver's log.
+    """
+
+    status: str
+    cost: float
+    bound: float
+    targets: pandas.DataFrame
+    prices: pandas.DataFrame
+    service: pandas.DataFrame
+    kpis: pandas.DataFrame
+    facts: dict[str, Any] = field(default_factory=dict)
+    metrics: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """(cost - bound) / |cost|; inf where no bound is proven."""
+        if not math.isfinite(self.bound):
+            return math.inf
+        return (self.cost - self.bound) / max(abs(self.cost), 1e-12)
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan(status={self.status!r}, cost={self.cost:,.0f}, "
+            f"bound={self.bound:,.0f}, gap={self.gap:.2%})"
+        )
+
+    def save(self, folder: str | Path, *, csv: bool = False) -> Path:
+        """Writes the run folder, whole or not at all.
+
+        Args:
+          folder: a folder that does not exist yet, or is empty.
+          csv: write each table as CSV too.
+
+        Raises:
+          InputError: the folder has files in it, or cannot be written.
+        """
+        from meio_jax.tables.write import write_table
+
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise _refuse(folder, "is there already", "Choose a folder that is new")
+        held = None
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held = Path(tempfile.mkdtemp(prefix=".meio-", dir=folder.parent))
+            held.chmod(0o755)
+            for name in TABLES:
+                write_table(getattr(self, name), held / name, csv=csv)
+            facts = {
+                "status": self.status,
+                "cost": self.cost,
+                "bound": self.bound if math.isfinite(self.bound) else None,
+                "gap": self.gap if math.isfinite(self.gap) else None,
+                **self.facts,
+            }
+            (held / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
+            lines = "".join(json.dumps(m) + "\n" for m in self.metrics)
+            (held / "metrics.jsonl").write_text(lines)
+            if folder.exists():
+                folder.rmdir()
+            os.replace(held, folder)
+        except OSError as error:
+            if held is not None:
+                shutil.rmtree(held, ignore_errors=True)
+            why = error.strerror or str(error)
+            raise _refuse(
+                folder, f"cannot be written: {why}", "Nothing was left there"
+            ) from error
+        except BaseException:
+            if held is not None:
+                shutil.rmtree(held, ignore_errors=True)
+            raise
+        return folder
+
+
+def load(folder: str | Path) -> Plan:
+    """Reads a run folder that `Plan.save` or `meio solve` wrote.
+
+    Raises:
+      InputError: the folder is not a run, or a file of it is missing or damaged.
+    """
+    from meio_jax.tables.write import read_table
+
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise _refuse(
+            folder, "is not a run: it has no run.json", "Give a folder under runs/"
+        )
+    try:
+        facts = json.loads((folder / "run.json").read_text())
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        metrics = tuple(json.loads(line) for line in lines)
+        tables = {name: read_table(folder / name) for name in TABLES}
+        status, cost, bound = (facts.pop(k) for k in ("status", "cost", "bound"))
+        facts.pop("gap", None)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise _refuse(
+            folder, f"a file of the run is missing or damaged: {error}", "Solve again"
+        ) from error
+    return Plan(
+        status, cost, -math.inf if bound is None else bound,
+        facts=facts, metrics=metrics, **tables,
+    )  # fmt: skip
+
+
+def _refuse(folder: Path, text: str, hint: str) -> InputError:
+    return InputError(Faults([Fault("error", "R01", str(folder), text, hint)]))

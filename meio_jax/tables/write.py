@@ -1,0 +1,174 @@
+"""A solution back to tables: what encoded the way in decodes the way out."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from meio_jax.tables.build import Labels
+
+RESOURCES = ("storage", "inbound", "outbound")
+
+
+def targets_table(problem, solution, labels: Labels, period_days: float):
+    """Order-up-to levels by item, node and period, with what they consist of.
+
+    `order_up_to = safety_stock + cycle_stock + pipeline_stock`: what is expected to be
+    left at the end of a period, what a period ships, and what is on its way.
+    """
+    parts = []
+    for group, target, outcome in zip(
+        problem.groups, solution.targets, solution.outcomes, strict=True
+    ):
+        items, nodes = group.items, group.network.node
+        shape = target.shape
+        window = target - outcome.left
+        own = np.maximum(outcome.own, 1e-12)
+        fixed = (items.lower == items.upper) & (items.upper > 0)
+        capped = target >= items.upper
+        frame = pd.DataFrame(
+            {
+                "item": _repeat(np.array(labels.items)[items.position], shape, 0),
+                "node": _repeat(np.array(labels.nodes)[nodes], shape, 2),
+                "period": _repeat(np.array(labels.periods), shape, 1),
+                "order_up_to": target.ravel(),
+                "safety_stock": outcome.left.ravel(),
+                "cycle_stock": outcome.shipped.ravel(),
+                "pipeline_stock": (window - outcome.shipped).ravel(),
+                "expected_on_hand": (outcome.left + outcome.shipped).ravel(),
+                "expected_fill_rate": (1 - outcome.short / own).ravel().clip(0, 1),
+                "critical_ratio": (1 - outcome.empty).ravel(),
+                "days_of_supply": np.where(
+                    outcome.shipped > 1e-9,
+                    target / np.maximum(outcome.shipped, 1e-9) * period_days,
+                    np.nan,
+                ).ravel(),
+                "held_by": np.select(
+                    [fixed.ravel(), capped.ravel()], ["fixed", "max_stock"], "economics"
+                ),
+                "previous": np.nan,
+            }
+        )
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _repeat(values, shape, axis):
+    view = [1] * len(shape)
+    view[axis] = -1
+    return np.broadcast_to(values.reshape(view), shape).ravel()
+
+
+def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
+    """Price, use and value of every limited capacity.
+
+    Adding a tenth to a capacity saves at most `value_plus_10pct`, losing a tenth costs
+    at least `value_minus_10pct`: both follow from the bound, whatever the prices.
+    """
+    capacity = problem.capacities
+    resource, node, period = np.nonzero(np.isfinite(capacity))
+    price = solution.prices[resource, node, period]
+    limit = capacity[resource, node, period]
+    use = solution.use[resource, node, period]
+    slack = max(solution.cost - solution.bound, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        utilization = np.where(limit > 0, use / limit, np.where(use > 0, np.inf, 0.0))
+    return pd.DataFrame(
+        {
+            "node": np.array(labels.nodes)[node],
+            "resource": np.array(RESOURCES)[resource],
+            "period": np.array(labels.periods)[period],
+            "price": price,
+            "use": use,
+            "capacity": limit,
+            "utilization": utilization,
+            "value_plus_10pct": slack + 0.1 * price * limit,
+            "value_minus_10pct": np.maximum(0.1 * price * limit - slack, 0),
+        }
+    )
+
+
+def service_table(problem, solution, labels: Labels) -> pd.DataFrame:
+    """Demand, units on promise and fill rate by region, speed and size class."""
+    parts = []
+    for k, (group, outcome) in enumerate(
+        zip(problem.groups, solution.outcomes, strict=True)
+    ):
+        network = group.network
+        demand = outcome.demand.sum(axis=0)
+        late = network.days_late > 0
+        flow = outcome.flow.sum(axis=0)
+        on_time = np.where(late.T, 0, flow).sum(axis=1)
+        served = flow.sum(axis=1)
+        regional = np.bincount(
+            group.demand.region, group.demand.quantity, len(labels.regions)
+        )
+        weight = network.part_share * regional[network.part_region]
+        total = np.bincount(network.part_class, weight, len(demand))
+        share = weight / np.maximum(total[network.part_class], 1e-300)
+        of = lambda x, share=share, network=network: x[network.part_class] * share
+        frame = pd.DataFrame(
+            {
+                "region": np.array(labels.regions)[network.part_region],
+                "speed": np.array(labels.speeds)[network.part_speed],
+                "size_class": labels.size_classes[k],
+                "demand": of(demand),
+                "on_promise": of(on_time),
+                "served": of(served),
+            }
+        )
+        parts.append(frame)
+    table = pd.concat(parts, ignore_index=True)
+    keys = ["region", "speed", "size_class"]
+    table = table.groupby(keys, sort=True, as_index=False, observed=True).sum()
+    table["fill_rate"] = (table["served"] / table["demand"].clip(lower=1e-12)).clip(0, 1)
+    table["on_promise_rate"] = table["on_promise"] / table["demand"].clip(lower=1e-12)
+    return table[table["demand"] > 0].drop(columns="served").reset_index(drop=True)
+
+
+def kpis_table(problem, solution, labels: Labels) -> pd.DataFrame:
+    """Totals of the plan on its scenarios, per period where they are money or units."""
+    periods = problem.periods
+    outcomes = solution.outcomes
+    total = lambda name: sum(float(getattr(o, name).sum()) for o in outcomes)
+    demand, unmet = total("demand"), total("unmet")
+    flow = sum(float(o.flow.sum()) for o in outcomes)
+    on_time = sum(
+        float(np.where(g.network.days_late.T[None] > 0, 0, o.flow).sum())
+        for g, o in zip(problem.groups, outcomes, strict=True)
+    )
+    local = sum(
+        float(np.where(g.network.ring.T[None] == 0, o.flow, 0).sum())
+        for g, o in zip(problem.groups, outcomes, strict=True)
+    )
+    limited = np.isfinite(problem.capacities) & (problem.capacities > 0)
+    fullest = np.max(
+        solution.use[limited] / problem.capacities[limited], initial=0.0
+    )
+    rows = {
+        "cost per period": solution.cost / periods,
+        "bound per period": solution.bound / periods,
+        "holding cost per period": total("holding") / periods,
+        "shipping cost per period": total("shipping") / periods,
+        "lost sales cost per period": total("lost") / periods,
+        "fill rate": 1 - unmet / max(demand, 1e-12),
+        "on promise rate": on_time / max(demand, 1e-12),
+        "local share": local / max(flow, 1e-12),
+        "stock units": (total("left") + total("shipped")) / periods,
+        "fullest capacity": float(fullest),
+    }
+    return pd.DataFrame(
+        {"policy": "plan", "metric": list(rows), "value": list(rows.values())}
+    )
+
+
+def write_table(table: pd.DataFrame, path: Path, *, csv: bool) -> None:
+    """Writes a table as Parquet, and beside it as CSV if asked."""
+    table.to_parquet(path.with_suffix(".parquet"), index=False, compression="zstd")
+    if csv:
+        table.to_csv(path.with_suffix(".csv"), index=False)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Reads a table of a run folder."""
+    return pd.read_parquet(path.with_suffix(".parquet"))

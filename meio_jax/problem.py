@@ -158,19 +158,21 @@ class Problem(eqx.Module):
         return np.stack([self.storage, self.inbound, self.outbound])
 
 
-def take_items(group: Group, first: int, last: int) -> Group:
-    """The group with items `first` to `last - 1` alone."""
+def take_items(group: Group, chosen: Int[np.ndarray, " chosen"]) -> Group:
+    """The group with the chosen items alone, in the order given."""
     items = Items(
-        **{name: getattr(group.items, name)[first:last] for name in vars(group.items)}
+        **{name: getattr(group.items, name)[chosen] for name in vars(group.items)}
     )
-    start = group.demand.start[first : last + 1]
-    cells = slice(start[0], start[-1])
+    first, last = group.demand.start[chosen], group.demand.start[chosen + 1]
+    count = last - first
+    start = np.r_[0, np.cumsum(count)]
+    cells = np.repeat(first - start[:-1], count) + np.arange(start[-1])
     demand = Demand(
-        start=start - start[0],
+        start=start,
         slot=group.demand.slot[cells],
         region=group.demand.region[cells],
         quantity=group.demand.quantity[cells],
         std=group.demand.std[cells],
     )
-    stock = None if group.stock is None else group.stock[first:last]
+    stock = None if group.stock is None else group.stock[chosen]
     return Group(group.network, items, demand, stock)

@@ -48,7 +48,7 @@ def group_bound(
     batch = min(batch, -(-count // chunk) * chunk)
     for first in range(0, count, batch):
         last = min(first + batch, count)
-        part = take_items(group, first, last)
+        part = take_items(group, np.arange(first, last))
         rows = build_rows(
             problem, part, index, sample, count=buckets, atoms=atoms, chunk=chunk,
             chunks=batch // chunk,

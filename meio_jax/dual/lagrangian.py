@@ -98,33 +98,23 @@ def evaluate(
             item["volume"], item["holding"]
         )
         periods = charge.shape[1]
-
-        def weights(toll, cost, penalty, slot, volume, mean):
-            steps = service_levels(
-                cost + toll[:, None], penalty, rows.ring, rows.levels, softness
-            )
-            drop = bucket_drops(
-                jnp.diff(steps, axis=0), slot, volume, rows.pools, rows.buckets, False
-            )
-            return steps[0] @ mean, drop
-
-        volume = item["mean"].mean(axis=1)
+        steps = jax.vmap(lambda c, p: service_levels(c, p, rows.ring, rows.levels))(
+            cost, item["penalty"]
+        )
+        own = jnp.take_along_axis(cost, rows.home[None, None, :], axis=1)[:, 0]
+        weights = partial(_home_weights, rows, softness)
         if flows:
             per_cell = jax.vmap(weights, (0, None, None, None, None, 0))
             base, drop = jax.vmap(per_cell)(
-                toll, cost, item["penalty"], item["slot"], volume, item["mean"]
+                toll, steps, own, item["slot"], item["mean"].mean(axis=1), item["mean"]
             )
         else:
-            steps = jax.vmap(
-                lambda c, p: service_levels(c, p, rows.ring, rows.levels, softness)
-            )(cost, item["penalty"])
-            drop = jax.vmap(
-                lambda s, k, v: bucket_drops(
-                    jnp.diff(s, axis=0), k, v, rows.pools, rows.buckets, False
-                )
-            )(steps, item["slot"], volume)
+            free = jnp.zeros_like(toll[:, 0])
+            base, drop = jax.vmap(weights)(
+                free, steps, own, item["slot"], item["mean"].mean(axis=1),
+                item["mean"].sum(axis=1),
+            )  # fmt: skip
             drop = jnp.repeat(drop[:, None], periods, axis=1)
-            base = jnp.einsum("iq,itq->it", steps[:, 0], item["mean"])
         join = lambda x: x.reshape(-1, *x.shape[2:])
         pull = PULL * stage * jnp.repeat(item["holding"], periods, axis=0)
         pull = pull / (cell["anchor"] + 0.5)
@@ -147,16 +137,14 @@ def evaluate(
         nodes = charge.shape[2]
         if flows:
 
-            def ship(toll, cost, penalty, slot, volume, mean, shortage):
-                pull = jax.vjp(
-                    lambda t: weights(t, cost, penalty, slot, volume, mean), toll
-                )[1]
-                return pull((jnp.ones((), toll.dtype), shortage))[0]
+            def ship(toll, steps, own, slot, volume, mean, shortage):
+                pull = jax.vjp(lambda t: weights(t, steps, own, slot, volume, mean), toll)
+                return pull[1]((jnp.ones((), toll.dtype), shortage))[0]
 
             per_cell = jax.vmap(ship, (0, None, None, None, None, 0, 0))
             moved = jax.vmap(per_cell)(
-                toll, cost, item["penalty"], item["slot"], volume, item["mean"],
-                split(terms.shortage),
+                toll, steps, own, item["slot"], item["mean"].mean(axis=1),
+                item["mean"], split(terms.shortage),
             )  # fmt: skip
             shipped = moved / rows.window
         else:
@@ -169,7 +157,7 @@ def evaluate(
         use = jnp.stack([stored, stock - before, sent])
         if curved:
             bend = _bend(
-                rows, item, cost, toll, split(join(drop)), split(terms.tail),
+                rows, item, toll, steps, own, split(join(drop)), split(terms.tail),
                 split(terms.density + AROUND * terms.around), split(solved.free),
                 split(pull), flows, softness,
             )  # fmt: skip
@@ -198,15 +186,37 @@ def evaluate(
     )
 
 
-def _bend(rows, item, cost, toll, drop, tail, density, free, pull, flows, softness):
+def _home_weights(rows, softness, toll, steps, own, slot, volume, mean):
+    """Cost of the cheapest service, and drops, where tolls bear on each class's home.
+
+    What spills is priced without tolls: K1 does not see whether a node beyond the home
+    has stock to ship, and would charge tolls to sites that have none. The bound does
+    not take this liberty.
+    """
+    home = _soft_minimum(own + toll[rows.home], steps[1], softness)
+    rise = jnp.concatenate([(steps[1] - home)[None], jnp.diff(steps[1:], axis=0)])
+    drop = bucket_drops(rise, slot, volume, rows.pools, rows.buckets, False)
+    return home @ mean, rows.lift * drop
+
+
+def _soft_minimum(a, b, softness):
+    """Smooth minimum, below the minimum by no more than softness * log 2."""
+    low, high = jnp.minimum(a, b), jnp.maximum(a, b)
+    near = high - low < 30 * softness
+    away = jnp.where(near, high - low, 0) / softness
+    return low - softness * jnp.where(near, jnp.log1p(jnp.exp(-away)), 0)
+
+
+def _bend(
+    rows, item, toll, steps, own, drop, tail, density, free, pull, flows, softness
+):
     """Second derivatives of the cells' Lagrangians, summed over the chunk's items.
 
-    In the charges of y: minus the inverse Hessian. In the tolls: how the choice of the
-    cheapest node, and the targets, answer; the curvature of the spilled part is left
-    out, which makes steps a little long and never changes where they end.
+    In the charges of y: minus the inverse Hessian. In the tolls: how the share served
+    from home, and the targets, answer.
     """
     shape = rows.shape
-    nodes = cost.shape[1]
+    nodes = rows.ring.shape[0]
     curvature = (drop * density).sum(axis=-1)
     diagonal = curvature[..., :nodes] + pull
     column = jax.vmap(tree_inverse, (None, None, None, None, None, 0), 1)
@@ -215,60 +225,34 @@ def _bend(rows, item, cost, toll, drop, tail, density, free, pull, flows, softne
     )
     inverse = jax.vmap(jax.vmap(one))(curvature, diagonal, free)  # i t n n
     volume = item["volume"]
-    powers = jnp.stack([volume**2, volume, (volume > 0).astype(volume.dtype)])
-    powers = powers.at[2].set((item["mean"].sum(axis=(1, 2)) > 0).astype(volume.dtype))
+    real = (item["mean"].sum(axis=(1, 2)) > 0).astype(volume.dtype)
+    powers = jnp.stack([volume**2, volume, real])
     yy = -inverse
     if not flows:
         top = jnp.einsum("pi,itab->ptab", powers, yy)
         return jnp.pad(top, ((0, 0), (0, 0), (0, nodes), (0, nodes)))
 
-    def cross(toll, cost, penalty, slot, volume, mean, tail):
-        """d^2 / dy d toll, and the curvature of the cheapest choice in the toll."""
-        priced = cost + toll[:, None]
-        steps = service_levels(priced, penalty, rows.ring, rows.levels, softness)
-        chance = [
-            _choice(priced, steps[k], jnp.where(rows.ring >= k, 0, jnp.inf), softness)
-            for k in range(rows.levels)
-        ]
-        chance.append(jnp.zeros_like(chance[0]))  # nodes classes
-        flat_volume = volume + 1e-12
-        spilled = jnp.zeros((nodes, nodes), cost.dtype)
+    def answer(toll, steps, own, slot, volume, mean, tail):
+        """d^2 / dy d toll and d^2 / d toll^2 of a cell; both are diagonal."""
+        at_home = jax.nn.sigmoid((steps[1] - own - toll[rows.home]) / softness)
         marginal = tail - jnp.pad(tail[:, :-1], ((0, 0), (1, 0)))
-        size = rows.pools * rows.buckets
-        for k in range(rows.levels):
-            total = jnp.zeros(size, cost.dtype).at[slot[k]].add(flat_volume)
-            share = flat_volume / total[slot[k]] * marginal.reshape(-1)[slot[k]]
-            belongs = shape.pool_of[k][:, None] == (slot[k] // rows.buckets)[None, :]
-            weight = belongs * share[None, :]
-            spilled -= weight @ (chance[k + 1] - chance[k]).T
-        near = chance[0] * mean[None, :]
-        own = jnp.diag(near.sum(axis=1)) - near @ chance[0].T
-        return spilled, -own / softness
+        weight = volume + 1e-12
+        total = jnp.zeros(tail.size, tail.dtype).at[slot[0]].add(weight)
+        share = weight / total[slot[0]] * marginal.reshape(-1)[slot[0]]
+        add = lambda x: jnp.zeros(nodes, tail.dtype).at[rows.home].add(x)
+        return add(share * at_home), -add(mean * at_home * (1 - at_home)) / softness
 
-    per_cell = jax.vmap(cross, (0, None, None, None, None, 0, 0))
-    spill, choice = jax.vmap(per_cell)(
-        toll, cost, item["penalty"], item["slot"], item["mean"].mean(axis=1),
-        item["mean"], tail,
-    )  # fmt: skip
-    yg = -inverse @ spill
-    gg = choice - jnp.swapaxes(spill, -1, -2) @ inverse @ spill
-    yg = yg / rows.window
-    gg = gg / (rows.window[:, None] * rows.window[None, :])
-    full = jnp.concatenate(
-        [
-            jnp.concatenate([yy, yg], axis=-1),
-            jnp.concatenate([jnp.swapaxes(yg, -1, -2), gg], axis=-1),
-        ],
-        axis=-2,
+    per_cell = jax.vmap(answer, (0, None, None, None, None, 0, 0))
+    cross, choice = jax.vmap(per_cell)(
+        toll, steps, own, item["slot"], item["mean"].mean(axis=1), item["mean"], tail
     )
-    return jnp.einsum("pi,itab->ptab", powers, full)
-
-
-def _choice(priced, level, outside, softness):
-    """Soft share of each node in serving a class from the rings that are left."""
-    away = priced + outside - level[None, :]
-    near = away < 30 * softness
-    return jnp.where(near, jnp.exp(-jnp.where(near, away, 0) / softness), 0)
+    cross, choice = cross / rows.window, choice / rows.window**2
+    yg = -inverse * cross[..., None, :]
+    gg = -cross[..., :, None] * inverse * cross[..., None, :]
+    gg = gg + choice[..., :, None] * jnp.eye(nodes, dtype=choice.dtype)
+    top = jnp.concatenate([yy, yg], axis=-1)
+    bottom = jnp.concatenate([jnp.swapaxes(yg, -1, -2), gg], axis=-1)
+    return jnp.einsum("pi,itab->ptab", powers, jnp.concatenate([top, bottom], axis=-2))
 
 
 @partial(jax.jit, static_argnames=("cuts",))
@@ -278,7 +262,7 @@ def exact_bound(
     start: Float[Array, "chunks cells nodes"],
     stage: Float[Array, ""],
     *,
-    cuts: int = 10,
+    cuts: int = 8,
 ) -> Float[Array, ""]:
     """A lower bound on the group's exact Lagrangian, in float64 where JAX allows it.
 
@@ -330,7 +314,7 @@ def exact_bound(
         drop, charge = join(drop), join(charge)
         width = cell["width"] * stage.astype(narrow)
         solved = jax.vmap(
-            partial(minimise, rows.shape, tolerance=1e-3, passes=40),
+            partial(minimise, rows.shape, passes=16),
             in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
         )(
             cell["atoms"], rows.prob, drop.astype(narrow), charge.astype(narrow),

@@ -43,6 +43,13 @@ class Rows(eqx.Module):
       lower: least target.
       upper: largest target, finite.
       window: mean periods that an order protects, by node.
+      ring: first level whose pool holds both a node and the home of a class.
+      home: home of each class.
+      shape: the tree.
+      items: items, without those that fill the last chunk.
+      buckets: buckets of a pool.
+      lift: factor on the cost of a shortage in each chunk's planning, 1 for the kernel
+        as it is; bounds do not see it.
       paid: cost of the window's earlier periods, counted in their own period.
     """
 
@@ -64,7 +71,9 @@ class Rows(eqx.Module):
     upper: Float[Array, "chunks cells nodes"]
     window: Float[Array, " nodes"]
     paid: Float[Array, "chunks items"]
+    lift: Float[Array, ""]
     ring: Int[Array, "nodes classes"]
+    home: Int[Array, " classes"]
     shape: TreeShape
     items: int = eqx.field(static=True)
     buckets: int = eqx.field(static=True)
@@ -175,11 +184,30 @@ def build_rows(
         days_late=services[2],
         prob=jnp.asarray(prob, dtype),
         window=jnp.asarray(window, dtype),
+        lift=jnp.ones((), dtype),
         ring=jnp.asarray(network.ring),
+        home=jnp.asarray(network.home),
         shape=shape,
         items=len(items),
         buckets=count,
     )
+
+
+SHARED = (
+    "prob", "unit_cost", "cost_per_weight", "days_late", "window", "lift", "ring",
+    "home", "shape",
+)  # fmt: skip
+
+
+def take_chunks(rows: Rows, chosen) -> Rows:
+    """The rows of some chunks alone."""
+    pick = {
+        name: getattr(rows, name)[chosen]
+        for name in vars(rows)
+        if name not in (*SHARED, "items", "buckets")
+    }
+    keep = {name: getattr(rows, name) for name in SHARED}
+    return Rows(**pick, **keep, items=rows.items, buckets=rows.buckets)
 
 
 def serve_cost(services, weight, late_cost):

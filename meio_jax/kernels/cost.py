@@ -12,7 +12,6 @@ def service_levels(
     penalty: Scalar,
     ring: Int[Array, "nodes classes"],
     levels: int,
-    softness: Scalar | None = None,
 ) -> Float[Array, "steps classes"]:
     """The cheapest service of each class from outside its pool of each level.
 
@@ -25,33 +24,12 @@ def service_levels(
       penalty: money per unit that is not served.
       ring: first level whose pool holds both the node and the class's home.
       levels: levels of the tree.
-      softness: temperature of the soft minimum, money per unit; None for the minimum
-        itself, the only choice of a bound kernel.
     """
     rows = [jnp.full(cost.shape[1:], penalty, cost.dtype)]
     for level in range(levels - 1, -1, -1):
-        here = jnp.where(ring == level, cost, jnp.inf)
-        best = here.min(axis=0)
-        if softness is not None:
-            safe = jnp.where(jnp.isfinite(best), best, 0)
-            away = jnp.where(jnp.isfinite(here), here - safe, jnp.inf)
-            near = away < 30 * softness
-            parts = jnp.where(near, jnp.exp(-jnp.where(near, away, 0) / softness), 0)
-            many = jnp.log(jnp.maximum(parts.sum(axis=0), 1))
-            best = best - softness * many
-            best = _soft_minimum(best, rows[0], softness)
-        else:
-            best = jnp.minimum(best, rows[0])
-        rows.insert(0, best)
+        here = jnp.where(ring == level, cost, jnp.inf).min(axis=0)
+        rows.insert(0, jnp.minimum(here, rows[0]))
     return jnp.stack(rows)
-
-
-def _soft_minimum(a, b, softness):
-    low, high = jnp.minimum(a, b), jnp.maximum(a, b)
-    away = (high - low) / softness
-    near = away < 30
-    more = jnp.log1p(jnp.exp(-jnp.where(near, away, 0)))
-    return low - softness * jnp.where(near, more, 0)
 
 
 def buckets(

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from meio_jax.dual.lagrangian import Prices, charges
 from meio_jax.dual.rows import Rows, serve_cost
 from meio_jax.kernels.cost import bucket_drops, service_levels
-from meio_jax.kernels.tree import descend, unit_moves
+from meio_jax.kernels.tree import descend, exact_terms, unit_moves
 
 
 def _cells(rows: Rows, prices: Prices, item, bound=False):
@@ -22,7 +22,7 @@ def _cells(rows: Rows, prices: Prices, item, bound=False):
 
         def period(toll):
             steps = service_levels(cost + toll[:, None], penalty, rows.ring, rows.levels)
-            return bucket_drops(
+            return rows.lift * bucket_drops(
                 jnp.diff(steps, axis=0), slot, mean.mean(axis=0), rows.pools,
                 rows.buckets, bound,
             )  # fmt: skip
@@ -56,6 +56,23 @@ def unit_values(
         return moves.more, moves.less
 
     return jax.lax.map(chunk, (_items(rows), rows.atoms, target))
+
+
+@jax.jit
+def shortage_cost(
+    rows: Rows, target: Float[Array, "chunks cells nodes"]
+) -> Float[Array, ""]:
+    """Cost of the tree kernel for what is not served from home, at no price."""
+    free = jnp.zeros((3, target.shape[2], rows.mean.shape[2]), rows.atoms.dtype)
+
+    def chunk(part):
+        item, atoms, y = part
+        _, drop = _cells(rows, free, item)
+        stock = y @ rows.shape.member.T
+        short, _ = jax.vmap(exact_terms, in_axes=(1, None, 0))(atoms, rows.prob, stock)
+        return jnp.sum(drop * short)
+
+    return jax.lax.map(chunk, (_items(rows), rows.atoms, target)).sum()
 
 
 @partial(jax.jit, static_argnames=("steps",))

@@ -1,0 +1,301 @@
+"""The `meio` command: the only printing and the only exits.
+
+Exit codes: 0 done; 2 bad command or input; 3 stopped by a limit or Ctrl-C with a usable
+plan; 4 no plan exists; 1 a defect of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from meio_jax import __version__
+from meio_jax.faults import InputError
+
+DONE, BAD_INPUT, STOPPED, NO_PLAN = 0, 2, 3, 4
+GAP_HELP = "Relative gap between plan and bound to ask for."
+
+
+class _Commands(click.Group):
+    """Commands with one clear message for bad input, and none with a stack trace."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(str(error), err=True)
+            sys.exit(NO_PLAN if error.faults.infeasible else BAD_INPUT)
+
+    def resolve_command(self, ctx, args):
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.commands, 1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(error.message + hint, ctx) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="meio")
+def main() -> None:
+    """Plan how much of each item to hold at which building, under shared capacities."""
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--set", "changes", multiple=True, help="Change an option: --set a.b=1")
+def check(source: Path, changes: tuple[str, ...]) -> None:
+    """List every fault of the tables in SOURCE, a folder or a meio.toml."""
+    from meio_jax.tables import check_folder, scan
+
+    config, folder = _config(source, changes)
+    faults = check_folder(folder, config)
+    if len(faults):
+        click.echo(str(faults))
+    tables, _ = scan(folder)
+    click.echo(f"tables   {_sizes(tables)}")
+    click.echo(_verdict(faults))
+    if faults.errors:
+        sys.exit(NO_PLAN if faults.infeasible else BAD_INPUT)
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--set", "changes", multiple=True, help="Change an option: --set a.b=1")
+@click.option("--gap", type=float, help=GAP_HELP)
+@click.option("--seed", type=int, help="Seed of the scenarios.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
+@click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
+def solve(source, changes, gap, seed, out, csv, as_json) -> None:
+    """Plan the tables in SOURCE, a folder or a meio.toml, into a run folder."""
+    if gap is not None:
+        changes = (*changes, f"solver.gap={gap!r}")
+    if seed is not None:
+        changes = (*changes, f"scenarios.seed={seed}")
+    config, folder = _config(source, changes)
+    if csv:
+        config = replace(config, output=replace(config.output, csv=True))
+    _run(config, folder, out, as_json, config.problem.name or folder.resolve().name)
+
+
+@main.command()
+@click.option("--write", type=click.Path(path_type=Path), help="Write the demo's tables.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
+def demo(write: Path | None, out: Path | None, as_json: bool) -> None:
+    """Plan the real demo that the package ships, or write its tables."""
+    from meio_jax.instances.demo import demo_folder
+
+    if write is not None:
+        _write_demo(demo_folder(), write)
+        return
+    config, folder = _config(demo_folder() / "meio.toml", ())
+    _run(config, folder, out, as_json, "demo")
+
+
+def _write_demo(source: Path, target: Path) -> None:
+    import shutil
+
+    if target.exists() and any(target.iterdir()):
+        raise click.ClickException(f"{target} has files in it; choose a new folder")
+    held = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copytree(source, held, ignore=shutil.ignore_patterns("__pycache__"))
+        if target.exists():
+            target.rmdir()
+        os.replace(held, target)
+    except OSError as error:
+        shutil.rmtree(held, ignore_errors=True)
+        raise click.ClickException(f"{target}: {error.strerror}") from None
+    click.echo(f"written  {target}\nnext     meio check {target}", err=True)
+    click.echo(f"         meio solve {target / 'meio.toml'}", err=True)
+
+
+def _config(source: Path, changes):
+    """Options and the folder of the tables, from a folder or a TOML file."""
+    from meio_jax import config as options
+
+    if source.is_dir():
+        file = source / "meio.toml"
+        config = options.load(file) if file.is_file() else options.Config()
+        folder = config.tables_folder if file.is_file() else source
+    elif source.is_file():
+        config = options.load(source)
+        folder = config.tables_folder
+    else:
+        raise click.UsageError(f"{source}: no such folder or file")
+    return options.with_overrides(config, list(changes)), Path(folder)
+
+
+def _run(config, folder: Path, out: Path | None, as_json: bool, name: str) -> None:
+    begin = time.perf_counter()
+    log = _Log()
+    if out is None:
+        out = _run_folder(Path(config.output.runs), name)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise click.ClickException(f"{out} is there already; choose a new folder")
+    from meio_jax.tables import examine, read
+
+    tables = read(folder)
+    examined = examine(tables, config)
+    if examined.faults.errors:
+        raise InputError(examined.faults)
+    log.line(_first_line(out))
+    log.line(f"tables   {_sizes(examined.tables, examined.calendar)}")
+    log.line(_verdict(examined.faults))
+    for text in str(examined.faults).splitlines():
+        log.line(f"         {text}")
+    from meio_jax.api import plan_examined
+
+    show = _Progress(log)
+    plan = plan_examined(examined, config, show)
+    show.end()
+    plan.facts["command_seconds"] = round(time.perf_counter() - begin, 1)
+    plan.save(out, csv=config.output.csv)
+    _summary(log, plan, config, out)
+    (out / "log.txt").write_text("\n".join(log.lines) + "\n")
+    if as_json:
+        click.echo((out / "run.json").read_text(), nl=False)
+    if plan.status == "optimal_within_gap":
+        sys.exit(DONE)
+    sys.exit(STOPPED)
+
+
+class _Log:
+    """Lines for the terminal, kept for log.txt."""
+
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        """Prints a line and keeps it."""
+        self.lines.append(text)
+        click.echo(text, err=True)
+
+
+class _Progress:
+    """The solver's log: a line when something is worth one, a live one on a terminal."""
+
+    HEAD = (
+        "solve    phase   evaluations         value   over capacity   priced   seconds"
+    )
+
+    def __init__(self, log: _Log):
+        self.log, self.live = log, sys.stderr.isatty()
+        self.headed, self.last = False, 0.0
+
+    def __call__(self, now) -> None:
+        text = (
+            f"         {now.phase:<7} {now.evaluations:>11,} {now.value:>13,.0f}"
+            f" {now.violation:>14.2%} {now.priced:>8,} {now.seconds:>9.1f}"
+        )
+        if not self.headed:
+            self.log.line(self.HEAD)
+            self.headed = True
+        steps = now.phase != "ascend" or now.evaluations % 5 == 0
+        if steps or now.seconds - self.last > 20:
+            self.end()
+            self.log.line(text)
+            self.last = now.seconds
+        elif self.live:
+            click.echo("\r" + text, nl=False, err=True)
+
+    def end(self) -> None:
+        """Clears the live line."""
+        if self.live:
+            click.echo("\r" + " " * 90 + "\r", nl=False, err=True)
+
+
+def _run_folder(runs: Path, name: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder, k = runs / f"{stamp}-{name}", 1
+    while folder.exists():
+        k += 1
+        folder = runs / f"{stamp}-{name}-{k}"
+    return folder
+
+
+def _first_line(out: Path) -> str:
+    from importlib.metadata import version
+
+    return f"meio {__version__}   jax {version('jax')}   {_device()}   {out}"
+
+
+def _device() -> str:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    first = jax.devices()[0]
+    if first.platform == "cpu":
+        return f"cpu ({os.cpu_count()} cores)"
+    return f"{first.platform} ({first.device_kind})"
+
+
+def _sizes(tables, calendar=None) -> str:
+    """Row counts of the tables, in words."""
+    words = []
+    for name in ("items", "nodes", "lanes", "vendors", "regions", "speeds"):
+        frame = getattr(tables, name)
+        if frame is not None and len(frame):
+            words.append(f"{len(frame):,} {name}")
+    if calendar is not None:
+        words.append(f"{len(calendar.labels)} periods")
+    for name in ("demand", "history", "scenarios"):
+        frame = getattr(tables, name)
+        if frame is not None:
+            words.append(f"{len(frame):,} {name} rows")
+    return ", ".join(words) or "none"
+
+
+def _verdict(faults) -> str:
+    errors, warnings = faults.errors.total, faults.warnings.total
+    plural = lambda n, word: f"{n} {word}{'' if n == 1 else 's'}"
+    return f"check    {plural(errors, 'error')}, {plural(warnings, 'warning')}"
+
+
+def _summary(log: _Log, plan, config, out: Path) -> None:
+    asked = f"gap {plan.gap:.2%} (asked {config.solver.gap:.2%})"
+    over = plan.prices["utilization"].max() if len(plan.prices) else 0.0
+    fits = "every capacity is respected"
+    if plan.status == "over_capacity":
+        fits = f"capacities are exceeded by up to {over - 1:.2%}: see prices"
+    word = "stopped" if plan.status == "stopped" else "solved"
+    log.line(f"{word:<8} {asked}; {fits}")
+    value = plan.kpis.set_index("metric")["value"]
+    per = "cost per period", "bound per period", "lost sales cost per period"
+    log.line(
+        f"plan     cost {value[per[0]]:,.0f} a {config.units.period}, no plan of the model "
+        f"below {value[per[1]]:,.0f}"
+    )
+    log.line(
+        f"service  {value['fill rate']:.1%} served, {value['on promise rate']:.1%} on "
+        f"promise, {value['local share']:.1%} from the home node"
+    )
+    priced = plan.prices[plan.prices["price"] > 1e-9]
+    log.line(f"prices   {len(priced)} of {len(plan.prices)} capacities have a price")
+    if len(priced):
+        money = (priced["price"] * priced["capacity"]).groupby(
+            [priced["node"], priced["resource"]]
+        )
+        node, resource = money.sum().idxmax()
+        rows = priced[(priced["node"] == node) & (priced["resource"] == resource)]
+        unit = config.units.volume if resource == "storage" else "unit"
+        log.line(
+            f"dearest  {node} {resource}: one more {unit} is worth up to "
+            f"{rows['price'].max():.3g} {config.units.currency} a {config.units.period}"
+        )
+    log.line(f"time     {plan.facts['command_seconds']} s, results in {out}")
+
+
+if __name__ == "__main__":
+    main()

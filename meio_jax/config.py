@@ -174,17 +174,19 @@ class Solver(_Section):
       atoms: points kept per demand distribution.
       whole_units: whether the plan is in whole units.
       time_limit: seconds; 0 means none.
+      calibrate: whether plans pay for a shortage what greedy fulfilment shows it costs.
     """
 
     method: str = _word("newton", "newton", "adam", "sgd", "lbfgs")
-    gap: float = _option(0.005, _share)
+    gap: float = _option(0.05, _share)
     violation: float = _amount(0.001)
-    max_evaluations: int = _count(60, low=1)
+    max_evaluations: int = _count(40, low=1)
     smoothing: tuple[float, ...] = _option((1.0, 0.3), _falling)
     levels: int = _count(8, low=1)
     atoms: int = _count(64, low=4)
     whole_units: bool = _option(True, _flag)
     time_limit: float = _amount(0.0)
+    calibrate: bool = _option(True, _flag)
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ def coarsen(
 
     cost = network.unit_cost + weight * network.cost_per_weight
     cost = np.minimum(cost + late_cost * network.days_late, penalty)
-    far = 10 * penalty * (1 + np.arange(len(network.node)))
+    far = 10 * penalty * np.sqrt(classes) * (1 + np.arange(len(network.node)))
     feature = np.vstack([cost, far[network.home]]).T
     label = fcluster(linkage(feature, "ward"), limit, "maxclust") - 1
     count = label.max() + 1

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import equinox as eqx
@@ -65,12 +66,13 @@ class Solution(NamedTuple):
       bound: no plan of the model costs less on these scenarios, money.
       free_value: smoothed dual at no price: what the plan would cost without capacities.
       prices: money per unit of capacity; storage, inbound, outbound.
+      bound_prices: the prices at which the bound was proven.
       use: use of each by the plan.
       targets: order-up-to levels of each group, units.
       outcomes: what they do.
       tolls: price of a window shipment that steers fulfilment, of each group.
       evaluations: of the full dual.
-      compile_seconds: seconds of the first evaluation, mostly compilation.
+      history: lines of the log.
     """
 
     status: str
@@ -78,6 +80,7 @@ class Solution(NamedTuple):
     bound: float
     free_value: float
     prices: Float[np.ndarray, "3 nodes periods"]
+    bound_prices: Float[np.ndarray, "3 nodes periods"]
     use: Float[np.ndarray, "3 nodes periods"]
     targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
     outcomes: tuple[Outcome, ...]
@@ -132,20 +135,29 @@ class _Run:
         )  # fmt: skip
         self.dual = dual = Dual(self.planning, rows)
         self.method = self._method()
-        state, free_value = self._ascend()
-        prices = dual.spread(state.point.price)
-        continuous = tuple(
-            self._unchunk(y, k) for k, y in enumerate(state.point.targets)
-        )
-        bound = self._bound(prices, continuous)
+        with ThreadPoolExecutor(1) as pool:
+            free = np.zeros(self.problem.capacities.shape)
+            point = self._start()
+            free_bound = pool.submit(self._bound, free, self._whole_arrays(point))
+            state, free_value = self._ascend(point)
+            prices = dual.spread(state.point.price)
+            certifying = self._certify(state)
+            bound_prices = dual.spread(certifying.point.price)
+            near = self._whole_arrays(certifying.point)
+            bound, free_bound = self._bound(bound_prices, near), free_bound.result()
+        if free_bound > bound:
+            bound, bound_prices = free_bound, free
         self._say("bound", bound, state)
         targets, outcomes, tolls, use = self._recover(prices, state)
         cost = sum(o.cost for o in outcomes)
         status = self._status(cost, bound, use)
         return Solution(
-            status, cost, bound, free_value, prices, use, targets, outcomes, tolls,
-            dual.evaluations, tuple(self.history),
+            status, cost, bound, free_value, prices, bound_prices, use, targets,
+            outcomes, tolls, dual.evaluations, tuple(self.history),
         )  # fmt: skip
+
+    def _whole_arrays(self, point):
+        return tuple(self._unchunk(y, k) for k, y in enumerate(point.targets))
 
     def _dtype(self):
         """Small problems are planned in float64, where oracles are met to their digits."""
@@ -171,37 +183,59 @@ class _Run:
         held = sum(float((g.items.holding.mean(axis=1) @ np.ones(len(g.items)))) for g in self.problem.groups)
         return FirstOrder(optimiser[options.method], unit=max(held, 1e-9), **common)
 
-    def _ascend(self):
-        """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
-        dual, options = self.dual, self.options
+    def _start(self):
+        """Targets at no price, found by ever less smoothing and then lifted."""
+        dual, method = self.dual, self.method
         free = np.zeros(dual.limited.size)
         targets = dual.start()
-        for stage in (8.0, 3.0):
+        for stage in (8.0, 3.0, 1.0):
             point = dual.at(
-                free, targets, stage=stage * self.method.stages[0],
-                softness=self.method.softness, curved=True,
+                free, targets, stage=stage * method.stages[0],
+                softness=method.softness, curved=True,
             )  # fmt: skip
             targets = point.targets
-        point = self._calibrate(targets)
-        targets = point.targets
+        if self.options.calibrate:
+            point = self._calibrate(targets)
         self._carry(point)
-        state = self.method.init(dual, free, targets)
+        return point
+
+    def _ascend(self, point):
+        """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
+        state = self.method.init(self.dual, point.price, point.targets)
         free_value = state.point.value
-        self._say("ascend", state.point.value, state)
+        self._say("ascend", free_value, state)
+        return self._climb(state, self.options.max_evaluations), free_value
+
+    def _certify(self, state):
+        """Climbs the dual of the kernel as it is, which bounds, from the plan's prices."""
+        lifts = [float(rows.lift) for rows in self.dual.rows]
+        if max(lifts) == 1 or not self.dual.limited.size:
+            return state
+        lifted = self.dual.rows
+        self.dual.rows = tuple(
+            eqx.tree_at(lambda r: r.lift, rows, jnp.ones_like(rows.lift))
+            for rows in lifted
+        )
+        price = state.point.price / max(lifts)
+        start = self.method.init(self.dual, price, state.point.targets)
+        self._say("certify", start.point.value, start)
+        found = self._climb(start, max(self.options.max_evaluations // 2, 2), "certify")
+        self.dual.rows = lifted
+        return found
+
+    def _climb(self, state, most, phase="ascend"):
+        options = self.options
         try:
-            while not self.method.terminate(dual, state):
-                if dual.evaluations >= options.max_evaluations:
-                    break
+            while not self.method.terminate(self.dual, state) and state.steps < most:
                 late = time.perf_counter() - self.begin > options.time_limit
-                if options.time_limit and late:
-                    self.stopped = True
+                self.stopped |= bool(options.time_limit and late)
                 if self.stopped:
                     break
-                state = self.method.step(dual, state)
-                self._say("ascend", state.evaluated.value, state)
+                state = self.method.step(self.dual, state)
+                self._say(phase, state.evaluated.value, state)
         except KeyboardInterrupt:
             self.stopped = True
-        return state, free_value
+        return state
 
     def _calibrate(self, targets):
         """Lifts K1's cost of a shortage to the slope that greedy fulfilment shows.
@@ -275,13 +309,16 @@ class _Run:
         return jnp.asarray(full.reshape(rows.lower.shape), rows.atoms.dtype)
 
     def _bound(self, prices, targets) -> float:
+        """The certified bound at the prices; also run from a second thread."""
         total = 0.0
-        for k, group in enumerate(self.problem.groups):
-            total += group_bound(
-                self.problem, group, k, self.sample, prices[:, group.network.node],
-                targets[k], buckets=BOUND_BUCKETS, atoms=self.options.atoms,
-                stage=self.method.stages[-1],
-            )  # fmt: skip
+        with jax.enable_x64(True):
+            for k, group in enumerate(self.problem.groups):
+                total += group_bound(
+                    self.problem, group, k, self.sample,
+                    prices[:, group.network.node], targets[k], buckets=BOUND_BUCKETS,
+                    atoms=self.options.atoms, stage=self.method.stages[-1],
+                    dtype=self._dtype(),
+                )  # fmt: skip
         full = self.dual.gather(prices) @ self.dual.capacity
         return total - float(full) - float(prices[1, :, 0] @ self.dual.carried)
 
@@ -314,12 +351,16 @@ class _Run:
             best = targets, outcomes, tuple(tolls), use
             if over <= 0 or count == CUTS:
                 break
-            targets = self._cut(targets, outcomes, use, evaluators, whole)
+            spare = 1 - 0.002 * count  # a little more each round, so that rounds end
+            targets = self._cut(targets, outcomes, use, evaluators, whole, spare)
         return best
 
-    def _cut(self, targets, outcomes, use, evaluators, whole):
-        """Units off until storage fits, then one round for what flows are still over."""
-        problem = self.problem
+    def _cut(self, targets, outcomes, use, evaluators, whole, spare):
+        """Units off until every capacity fits, as far as the last outcome can tell."""
+        problem = eqx.tree_at(
+            lambda p: (p.storage, p.inbound, p.outbound), self.problem,
+            tuple(c * spare for c in self.problem.capacities),
+        )  # fmt: skip
         use = use.copy()
         ships = tuple(
             o.empty / e.window for o, e in zip(outcomes, evaluators, strict=True)

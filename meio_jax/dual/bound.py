@@ -23,6 +23,7 @@ def group_bound(
     stage: float,
     chunk: int = 8,
     batch: int = 64,
+    dtype=jnp.float32,
 ) -> float:
     """Lower bound on the Lagrangian of a group at the prices, money, in float64.
 
@@ -41,6 +42,7 @@ def group_bound(
       stage: factor on the smoothing widths of the search for slopes.
       chunk: items worked on at once.
       batch: items drawn at once.
+      dtype: of the search for slopes; the bound itself is float64.
     """
     total = 0.0
     count = len(group.items)
@@ -51,7 +53,7 @@ def group_bound(
         part = take_items(group, np.arange(first, last))
         rows = build_rows(
             problem, part, index, sample, count=buckets, atoms=atoms, chunk=chunk,
-            chunks=batch // chunk,
+            chunks=batch // chunk, dtype=dtype,
         )  # fmt: skip
         pad = batch // chunk * chunk - (last - first)
         start = np.pad(targets[first:last], ((0, pad), (0, 0), (0, 0)))

@@ -102,7 +102,7 @@ def evaluate(
             cost, item["penalty"]
         )
         own = jnp.take_along_axis(cost, rows.home[None, None, :], axis=1)[:, 0]
-        weights = partial(_home_weights, rows, softness)
+        weights = partial(home_weights, rows, softness)
         if flows:
             per_cell = jax.vmap(weights, (0, None, None, None, None, 0))
             base, drop = jax.vmap(per_cell)(
@@ -186,17 +186,25 @@ def evaluate(
     )
 
 
-def _home_weights(rows, softness, toll, steps, own, slot, volume, mean):
+def home_weights(rows, softness, toll, steps, own, slot, volume, mean):
     """Cost of the cheapest service, and drops, where tolls bear on each class's home.
 
     What spills is priced without tolls: K1 does not see whether a node beyond the home
     has stock to ship, and would charge tolls to sites that have none. The bound does
     not take this liberty.
     """
-    home = _soft_minimum(own + toll[rows.home], steps[1], softness)
-    rise = jnp.concatenate([(steps[1] - home)[None], jnp.diff(steps[1:], axis=0)])
-    drop = bucket_drops(rise, slot, volume, rows.pools, rows.buckets, False)
-    return home @ mean, rows.lift * drop
+    later = jnp.diff(steps[1:], axis=0)
+
+    def look(toll):
+        home = _soft_minimum(own + toll[rows.home], steps[1], softness)
+        rise = jnp.concatenate([(steps[1] - home)[None], later])
+        return home, bucket_drops(
+            rise, slot, volume, rows.pools, rows.buckets, False
+        )
+
+    home, drop = look(toll)
+    _, plain = look(jnp.zeros_like(toll))
+    return home @ mean, drop + (rows.lift - 1) * plain  # tolls are paid once
 
 
 def _soft_minimum(a, b, softness):
@@ -325,10 +333,11 @@ def exact_bound(
         stock = solved.target.astype(wide) @ shape.member.T
         value = jax.vmap(
             partial(dual_value, shape, cuts=cuts),
-            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0),
+            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
         )(
             cell["atoms"], prob, drop, charge, cell["lower"].astype(wide),
             cell["upper"].astype(wide), slope, stock, width.astype(wide),
+            solved.target.astype(wide),
         )  # fmt: skip
         return base.sum() + value.sum() - item["paid"].astype(wide).sum()
 

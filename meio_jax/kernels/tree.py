@@ -264,6 +264,7 @@ def dual_value(
     slope: Float[Array, " pools"],
     guess: Float[Array, " pools"],
     spread: Float[Array, " pools"],
+    target: Float[Array, " nodes"],
     cuts: int = 10,
 ) -> Scalar:
     """A lower bound on the exact minimum of the tree cost over the box, by Fenchel.
@@ -289,9 +290,13 @@ def dual_value(
       slope: theta, money per unit; those of the smoothed solution are best.
       guess: stock under each pool near which the newsvendors' optima lie.
       spread: how near, units.
+      target: targets that gave the slopes: those inside their bounds let their own pool
+        take up what the slopes leave, those at a bound keep it as their rest.
       cuts: passes over the atoms.
     """
-    theta = _admissible(shape, jnp.maximum(slope, 0), charge)
+    theta = _admissible(
+        shape, jnp.maximum(slope, 0), charge, target > lower, target >= upper
+    )
     rest = charge - shape.member.T @ theta
     rest = jnp.where(jnp.abs(rest) < 1e-9 * jnp.abs(charge), 0, rest)  # rounding
     at = jnp.where(rest >= 0, lower, upper)
@@ -329,18 +334,20 @@ def dual_value(
     return jnp.where(slope_zero >= 0, at_zero, bottom).sum() + nodes
 
 
-def _admissible(shape, theta, charge):
-    """Lowers slopes from the root down until no node's rest is negative, and lets the
-    node's own pool take what is left."""
+def _admissible(shape, theta, charge, above, at_upper):
+    """Slopes that leave no negative rest to a node below its upper bound, and no rest at
+    all to a node strictly inside its bounds."""
     levels = shape.pool_of.shape[0]
     taken = jnp.zeros_like(charge)
     for level in range(levels - 1, 0, -1):
-        left = jnp.maximum(charge - taken, 0)
+        left = jnp.where(at_upper, jnp.inf, jnp.maximum(charge - taken, 0))
         room = jnp.where(shape.same[level] > 0, left[None, :], jnp.inf).min(axis=1)
         per_node = jnp.minimum(theta[shape.pool_of[level]], room)
         theta = theta.at[shape.pool_of[level]].set(per_node)
         taken = taken + per_node
-    own = jnp.maximum(charge - taken, 0)
+    left = jnp.maximum(charge - taken, 0)
+    own = theta[shape.pool_of[0]]
+    own = jnp.where(at_upper, own, jnp.where(above, left, jnp.minimum(own, left)))
     return theta.at[shape.pool_of[0]].set(own)
 
 

@@ -24,9 +24,11 @@ def round_targets(
       lower: least target.
       upper: largest target.
     """
-    offset = np.modf(key * 0.6180339887498949)[0][:, None, None]
+    golden = key.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Knuth 6.4
+    offset = ((golden >> np.uint64(11)) / 2.0**53)[:, None, None]
     total = np.cumsum(target[..., walk], axis=-1) + offset
-    whole = np.diff(np.floor(total + 1e-6), axis=-1, prepend=0.0)
+    total = np.concatenate([np.broadcast_to(offset, total[..., :1].shape), total], -1)
+    whole = np.diff(np.floor(total + 1e-6), axis=-1)
     out = np.empty_like(target)
     out[..., walk] = whole
     return np.clip(out, np.ceil(lower - 1e-9), np.floor(upper + 1e-9))

@@ -6,26 +6,27 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from meio_jax.dual.lagrangian import Prices, charges
+from meio_jax.dual.lagrangian import Prices, charges, home_weights
 from meio_jax.dual.rows import Rows, serve_cost
-from meio_jax.kernels.cost import bucket_drops, service_levels
+from meio_jax.kernels.cost import service_levels
 from meio_jax.kernels.tree import descend, exact_terms, unit_moves
 
 
-def _cells(rows: Rows, prices: Prices, item, bound=False):
+def _cells(rows: Rows, prices: Prices, item):
     """Charges and drops of a chunk's cells at the prices, unsmoothed."""
     services = rows.unit_cost, rows.cost_per_weight, rows.days_late
+    sharp = 1e-6 + 0 * rows.lift
 
     def one(volume, holding, weight, late_cost, penalty, slot, mean):
         charge, toll = charges(rows.window, volume, holding, prices)
         cost = serve_cost(services, weight, late_cost) - holding[:, None]
+        steps = service_levels(cost, penalty, rows.ring, rows.levels)
+        own = cost[rows.home, jnp.arange(len(rows.home))]
 
         def period(toll):
-            steps = service_levels(cost + toll[:, None], penalty, rows.ring, rows.levels)
-            return rows.lift * bucket_drops(
-                jnp.diff(steps, axis=0), slot, mean.mean(axis=0), rows.pools,
-                rows.buckets, bound,
-            )  # fmt: skip
+            return home_weights(
+                rows, sharp, toll, steps, own, slot, mean.mean(axis=0), mean[0]
+            )[1]
 
         return charge, jax.lax.map(period, toll)
 

@@ -20,8 +20,7 @@ class SlotSource:
     def __init__(self, problem: Problem, group: Group, sample: Sample):
         self.group, self.sample, self.kind = group, sample, problem.kind
         network = group.network
-        regions = int(max(network.part_region.max(), group.demand.region.max(initial=0)))
-        self.regions = regions + 1
+        self.regions = int(network.part_region.max()) + 1
         self.part, self.share = share_table(
             network.part_region, network.part_share, self.regions
         )
@@ -73,9 +72,10 @@ class SlotSource:
         part = network.part_class[self.part]
         np.add.at(share, (np.arange(self.regions)[:, None], part), self.share)
         seed = jax.random.key(self.sample.seed)
-        keys = jax.vmap(lambda k: jax.random.fold_in(seed, k))(
-            jnp.asarray(self.group.items.key[first:last] & 0xFFFFFFFF, jnp.uint32)
-        )
+        name = self.group.items.key[first:last]
+        halves = (jnp.asarray(h, jnp.uint32) for h in (name >> 32, name & 0xFFFFFFFF))
+        fold = lambda high, low: jax.random.fold_in(jax.random.fold_in(seed, high), low)
+        keys = jax.vmap(fold)(*halves)
         factor = jnp.asarray(self.sample.factor, jnp.float32)
         draws = _forecast_chunk(mean, std, share, factor, keys)
         return draws.reshape(last - first, count * path, self.classes)

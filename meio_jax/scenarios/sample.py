@@ -149,7 +149,7 @@ def forecast_slots(
 
     A region's rate is mean * factor * gamma, the gamma with the variance that the
     Poisson law leaves over; its classes thin it. Where the spread is below Poisson's,
-    the region's demand is normal, split in proportion and rounded.
+    the region's demand is normal, split in proportion and rounded up or down at random.
 
     Args:
       mean: expected units of each region.
@@ -159,7 +159,7 @@ def forecast_slots(
       key: random key of the item, made of its name and the seed.
     """
     shape = (factor.shape[0], *mean.shape)
-    gamma_key, poisson_key, normal_key = jax.random.split(key, 3)
+    gamma_key, poisson_key, normal_key, round_key = jax.random.split(key, 4)
     extra = jnp.maximum(std**2 - mean, 0) / jnp.maximum(mean, 1e-12) ** 2
     safe = jnp.clip(extra, 1e-6, 1e6)
     gamma = jax.random.gamma(gamma_key, 1 / safe, shape, mean.dtype) * safe
@@ -169,4 +169,5 @@ def forecast_slots(
     poisson = jax.random.poisson(poisson_key, jnp.where(narrow, 0, rate) @ share)
     noise = std * jax.random.normal(normal_key, shape, mean.dtype)
     smooth = jnp.where(narrow, jnp.maximum(level + noise, 0), 0) @ share
-    return poisson.astype(mean.dtype) + jnp.round(smooth)
+    up = jax.random.uniform(round_key, smooth.shape, mean.dtype)
+    return poisson.astype(mean.dtype) + jnp.floor(smooth + up)

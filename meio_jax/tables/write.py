@@ -68,6 +68,7 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
     capacity = problem.capacities
     resource, node, period = np.nonzero(np.isfinite(capacity))
     price = solution.prices[resource, node, period]
+    proven = solution.bound_prices[resource, node, period]
     limit = capacity[resource, node, period]
     use = solution.use[resource, node, period]
     slack = max(solution.cost - solution.bound, 0.0)
@@ -82,8 +83,8 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
             "use": use,
             "capacity": limit,
             "utilization": utilization,
-            "value_plus_10pct": slack + 0.1 * price * limit,
-            "value_minus_10pct": np.maximum(0.1 * price * limit - slack, 0),
+            "value_plus_10pct": slack + 0.1 * proven * limit,
+            "value_minus_10pct": np.maximum(0.1 * proven * limit - slack, 0),
         }
     )
 

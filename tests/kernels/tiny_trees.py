@@ -72,9 +72,14 @@ def smooth(instance: Instance, width, lower=NONE, upper=MANY):
 
 
 @jax.jit
-def bound(instance: Instance, slope, guess, spread, lower, upper, cuts=10):
+def bound(
+    instance: Instance, slope, guess, spread, lower, upper, cuts=10, target=None
+):
     """The Fenchel bound at some slopes; `cuts` may be traced."""
-    return dual_value(SHAPE, *instance, lower, upper, slope, guess, spread, cuts=cuts)
+    target = jnp.ones(NODES) if target is None else target
+    return dual_value(
+        SHAPE, *instance, lower, upper, slope, guess, spread, target, cuts=cuts
+    )
 
 
 def by_enumeration(instance: Instance, upper):

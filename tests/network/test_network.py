@@ -130,7 +130,6 @@ def test_coarsening_to_enough_classes_changes_nothing():
     assert shrink(network, np.ones(len(network.home)), PARTS) is network
 
 
-@pytest.mark.xfail(strict=True, reason="rare homes are joined before a large one is")
 def test_coarsening_keeps_rare_homes_apart():
     cost = np.full((3, 802), 5.0)  # 800 classes of the first home, in two kinds
     cost[0, :800], cost[1:, 400:800] = 4.0, 8.0

@@ -72,9 +72,9 @@ def test_normal_newsvendors():
     """Snyder & Shen, example 4.3 (item 0), and others; per-item costs by the columns.
 
     An item's level is the mean of the bin that holds the true one, so it is within a
-    bin's width w of it, or of two where smoothing ends in the next bin. The cost is flat
-    there with curvature (h + p) f, and a bin has the mass f w = 1 / POINTS, so it is
-    within 2 (h + p) w / POINTS of the true cost.
+    bin's width w of it, or of two where smoothing ends in the next bin. The cost is
+    flat there with curvature (h + p) f, and a bin has the mass f w = 1 / POINTS, so it
+    is within 2 (h + p) w / POINTS of the true cost.
     """
     mean, sd = np.array([50, 120, 900, 100, 70, 80]), np.array([8, 10, 60, 30, 20, 10])
     h, p = np.array([0.18, 2, 43, 1, 2, 1]), np.array([0.7, 18, 79, 9, 8, 4])
@@ -288,15 +288,22 @@ def full():
 
 
 def test_four_nodes_with_full_storage(full):
-    """31.625 with fractions, 31.75 in whole units; (1.45, 1.5, 1.4, 1.45) is a price."""
+    """31.625 with fractions, 31.75 in whole units; prices near 1.45 (many are best)."""
     plan, optimum = full
     assert_allclose(optimum, 31.625, rtol=1e-9)
     assert plan.bound <= 31.625 * (1 + ROUNDING)
-    assert_allclose(plan.bound, 31.625, rtol=1e-3)
     assert plan.cost >= 31.75 * (1 - ROUNDING)  # nothing whole is cheaper
-    assert plan.cost <= 31.75 * 1.15  # two items: a unit is a twelfth of the room
     assert (plan.prices["use"] <= 6 + 1e-9).all()
     assert (targets(plan) == np.round(targets(plan))).all()
+
+
+def test_bound_of_four_nodes_is_near_the_optimum(full):
+    assert_allclose(full[0].bound, 31.625, rtol=1e-3)
+
+
+def test_plan_of_four_nodes_beats_two_of_everything(full):
+    """Two of both items at every node fill the room too, and cost 19.375 + 14.1."""
+    assert full[0].cost <= 33.475
 
 
 def test_plan_costs_no_less_than_the_optimum_nor_the_bound_more():
@@ -315,9 +322,9 @@ def test_plan_costs_no_less_than_the_optimum_nor_the_bound_more():
 def test_money_times_ten_gives_prices_times_ten_and_the_same_targets(full):
     plan, _ = gold(6.0, money=10.0)
     assert_allclose(targets(plan), targets(full[0]))
-    assert_allclose(plan.prices["price"], 10 * full[0].prices["price"], rtol=1e-3)
+    assert_allclose(plan.prices["price"], 10 * full[0].prices["price"], rtol=1e-6)
     ten = [10 * full[0].cost, 10 * full[0].bound]
-    assert_allclose([plan.cost, plan.bound], ten, rtol=1e-5)
+    assert_allclose([plan.cost, plan.bound], ten, rtol=ROUNDING)
 
 
 def test_room_for_all_has_no_price(full):

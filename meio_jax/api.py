@@ -17,7 +17,7 @@ from meio_jax.tables import check as check
 from meio_jax.tables import read as read
 
 if TYPE_CHECKING:
-    from meio_jax.solve import Progress
+    from meio_jax.planner import Progress
 
 DAYS = {"day": 1.0, "week": 7.0, "month": 30.4375}
 
@@ -69,7 +69,7 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
     import jax
 
     from meio_jax.scenarios.sample import draw_sample
-    from meio_jax.solve import solve_problem
+    from meio_jax.planner import solve_problem
     from meio_jax.tables import write
     from meio_jax.tables.build import build
 

@@ -20,11 +20,11 @@ LEFT = {  # each room and the rooms that it may import
     "kernels": "",
     "dual": "problem scenarios kernels",
     "recover": "problem scenarios kernels dual",
-    "solve": "config problem network scenarios kernels dual recover",
+    "planner": "config problem network scenarios kernels dual recover",
     "tables": "faults config problem network",
     "plan": "faults tables",
     "instances": "",
-    "api": "faults config problem network scenarios kernels dual recover solve tables"
+    "api": "faults config problem network scenarios kernels dual recover planner tables"
     " plan instances",
 }
 LEFT["cli"] = " ".join(LEFT)  # it alone sees them all

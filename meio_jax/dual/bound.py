@@ -24,6 +24,7 @@ def group_bound(
     chunk: int = 8,
     batch: int = 64,
     dtype=jnp.float32,
+    passes: int = 16,
 ) -> float:
     """Lower bound on the Lagrangian of a group at the prices, money, in float64.
 
@@ -42,6 +43,7 @@ def group_bound(
       stage: factor on the smoothing widths of the search for slopes.
       chunk: items worked on at once.
       batch: items drawn at once.
+      passes: passes over the atoms to search for slopes; half of them to bound.
       dtype: of the search for slopes; the bound itself is float64.
     """
     total = 0.0
@@ -60,7 +62,7 @@ def group_bound(
         start = start.reshape(batch // chunk, -1, targets.shape[2])
         value = exact_bound(
             rows, jnp.asarray(prices), jnp.asarray(start, rows.atoms.dtype),
-            jnp.asarray(stage, rows.atoms.dtype),
+            jnp.asarray(stage, rows.atoms.dtype), passes=passes, cuts=passes // 2,
         )  # fmt: skip
         total += float(value)
     return total

@@ -263,13 +263,14 @@ def _bend(
     return jnp.einsum("pi,itab->ptab", powers, jnp.concatenate([top, bottom], axis=-2))
 
 
-@partial(jax.jit, static_argnames=("cuts",))
+@partial(jax.jit, static_argnames=("passes", "cuts"))
 def exact_bound(
     rows: Rows,
     prices: Prices,
     start: Float[Array, "chunks cells nodes"],
     stage: Float[Array, ""],
     *,
+    passes: int = 16,
     cuts: int = 8,
 ) -> Float[Array, ""]:
     """A lower bound on the group's exact Lagrangian, in float64 where JAX allows it.
@@ -283,6 +284,7 @@ def exact_bound(
       prices: money per unit of capacity, >= 0.
       start: targets near the optimum.
       stage: factor on the smoothing widths of the search for slopes.
+      passes: passes over the atoms to search for slopes.
       cuts: passes over the atoms to bound each pool's newsvendor.
     """
     wide = jnp.float64 if jax.config.jax_enable_x64 else rows.atoms.dtype
@@ -322,7 +324,7 @@ def exact_bound(
         drop, charge = join(drop), join(charge)
         width = cell["width"] * stage.astype(narrow)
         solved = jax.vmap(
-            partial(minimise, rows.shape, passes=16),
+            partial(minimise, rows.shape, passes=passes),
             in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
         )(
             cell["atoms"], rows.prob, drop.astype(narrow), charge.astype(narrow),

@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
 class Evaluator:
     """Evaluates targets of one group; compiled once, scenarios drawn chunk by chunk."""
 
-    def __init__(self, problem: Problem, index: int, sample: Sample, *, chunk: int = 32):
+    def __init__(self, problem: Problem, index: int, sample: Sample, *, chunk: int = 64):
         self.group: Group = problem.groups[index]
         self.sample, self.index = sample, index
         self.source = SlotSource(problem, self.group, sample)
@@ -66,7 +66,7 @@ class Evaluator:
             float(np.median(items.weight)), float(np.median(items.late_cost)),
         )  # fmt: skip
         self.penalty = float(items.penalty.max())
-        self.run = jax.jit(partial(_chunk, longest=sample.longest))
+        self.run = partial(_chunk, longest=sample.longest)
 
     def routes(self, toll: Float[np.ndarray, "nodes periods"]):
         """The order of pairs in each period, by costs with the prices of shipments."""
@@ -96,8 +96,26 @@ class Evaluator:
           toll: price of a window shipment, money per unit: which nodes the policy
             spares. It steers and is not charged.
         """
-        network, items, sample = self.group.network, self.group.items, self.sample
         klass, node, used = self.routes(toll)
+        constants = self._constants(klass, node, used)
+        parts = [
+            self._part(first, target, constants)
+            for first in range(0, len(self.group.items), self.chunk)
+        ]
+        cell = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}
+        total = {k: sum(p[1][k] for p in parts) for k in parts[0][1]}
+        return self._outcome(target, cell, total, klass, node)
+
+    def warm_up(self) -> None:
+        """Compiles, by a first chunk without stock."""
+        items, network = self.group.items, self.group.network
+        periods = self.sample.lead[self.index].shape[1]
+        toll = np.zeros((len(network.node), periods))
+        target = np.zeros((len(items), periods, len(network.node)))
+        self._part(0, target, self._constants(*self.routes(toll)))
+
+    def _constants(self, klass, node, used):
+        network, sample = self.group.network, self.sample
         constants = (
             jnp.asarray(self.source.slot), jnp.asarray(sample.lead[self.index]),
             jnp.asarray(network.home), jnp.asarray(sample.weight, jnp.float32),
@@ -107,26 +125,23 @@ class Evaluator:
                 for x in (network.unit_cost, network.cost_per_weight, network.days_late)
             ),
         )  # fmt: skip
-        parts = []
-        for first in range(0, len(items), self.chunk):
-            last = min(first + self.chunk, len(items))
-            pad = first + self.chunk - last
-            fill = lambda x: jnp.asarray(
-                np.concatenate([x[first:last], np.repeat(x[:1] * 0, pad, 0)]),
-                jnp.float32,
-            )
-            slots = jnp.pad(self.source(first, last), ((0, pad), (0, 0), (0, 0)))
-            out = self.run(
-                slots, fill(target), fill(items.weight), fill(items.late_cost),
-                fill(items.penalty), constants,
-            )  # fmt: skip
-            real = last - first
-            cell = {k: np.asarray(v)[:real] for k, v in out["cell"].items()}
-            total = {k: np.asarray(v, float) for k, v in out["total"].items()}
-            parts.append((cell, total))
-        cell = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}
-        total = {k: sum(p[1][k] for p in parts) for k in parts[0][1]}
-        return self._outcome(target, cell, total, klass, node)
+        return constants
+
+    def _part(self, first, target, constants):
+        """Outcome of a chunk of items, as arrays by cell and totals."""
+        items = self.group.items
+        last = min(first + self.chunk, len(items))
+        pad = first + self.chunk - last
+        fill = lambda x: jnp.asarray(
+            np.concatenate([x[first:last], np.repeat(x[:1] * 0, pad, 0)]), jnp.float32
+        )
+        slots = jnp.pad(self.source(first, last), ((0, pad), (0, 0), (0, 0)))
+        out = self.run(
+            slots, fill(target), fill(items.weight), fill(items.late_cost),
+            fill(items.penalty), constants,
+        )  # fmt: skip
+        cell = {k: np.asarray(v)[: last - first] for k, v in out["cell"].items()}
+        return cell, {k: np.asarray(v, float) for k, v in out["total"].items()}
 
     def _outcome(self, target, cell, total, klass, node) -> Outcome:
         network, items = self.group.network, self.group.items
@@ -159,6 +174,7 @@ class Evaluator:
         )  # fmt: skip
 
 
+@partial(jax.jit, static_argnames=("longest",))
 def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest):
     slot, lead, home, share, klass, node, used, *services = constants
     demand = jax.vmap(window_demand, (0, None, None, None, None))(

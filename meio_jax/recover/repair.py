@@ -18,10 +18,11 @@ def cut_units(
     *,
     whole: bool,
 ) -> tuple[Targets, ...]:
-    """Takes at most a unit (or a hundredth) of each cell from nodes over capacity.
+    """Takes units from nodes over capacity, the least missed per unit of relief first.
 
-    Units go in the order of what they lose per unit of the resource that is over: volume
-    of storage, a receipt of inbound, the chance of being shipped of outbound.
+    Relief is the volume of storage, a receipt of inbound, the chance of being shipped of
+    outbound. A cell gives at one node only, a unit or 3 % of its target, and no more
+    than is over: what a unit less costs changes with every unit taken.
 
     Args:
       problem: the problem.
@@ -32,10 +33,12 @@ def cut_units(
       whole: whether targets are whole units.
     """
     targets = tuple(t.copy() for t in targets)
+    touched = [np.zeros(t.shape[:2], bool) for t in targets]
     capacity = problem.capacities
     over = use - capacity
-    slack = 1e-9 * np.where(np.isfinite(capacity), capacity, 0)
-    for resource, node, period in np.argwhere(over > slack):
+    worst = over / np.maximum(capacity, 1e-9)
+    places = np.argwhere(over > 1e-9 * np.maximum(np.where(over > 0, capacity, 1), 1))
+    for resource, node, period in sorted(map(tuple, places), key=lambda p: -worst[p]):
         cells = []
         for k, group in enumerate(problem.groups):
             at = np.flatnonzero(group.network.node == node)
@@ -43,27 +46,29 @@ def cut_units(
                 continue
             n, items = at[0], group.items
             y = targets[k][:, period, n]
+            relief = (items.volume, np.ones(len(y)), ships[k][:, period, n])[resource]
             room = y - items.lower[:, period, n]
-            step = np.minimum(1.0 if whole else np.maximum(0.02 * y, 1e-6), room)
-            relief = (
-                items.volume,
-                np.ones(len(y)),
-                ships[k][:, period, n],
-            )[resource] * step
-            can = np.flatnonzero((relief > 1e-12) & (step > 0))
-            per_unit = np.maximum(loss[k][can, period, n], 0)
-            order = per_unit * step[can] / relief[can]
-            cells.append((np.full(len(can), k), np.full(len(can), n), can, step[can], relief[can], order))
+            can = np.flatnonzero((relief > 1e-9) & (room > 0) & ~touched[k][:, period])
+            step = np.maximum(np.ceil(0.03 * y), 1) if whole else 0.03 * y + 1e-9
+            step = np.minimum(step, room)[can]
+            order = np.maximum(loss[k][can, period, n], 0) / relief[can]
+            cells.append((np.full(len(can), k), np.full(len(can), n), can, step,
+                          relief[can], order))  # fmt: skip
         if not cells:
             continue
         group, place, item, step, relief, order = map(
             np.concatenate, zip(*cells, strict=True)
         )
         ranked = np.argsort(order, kind="stable")
-        total = np.cumsum(relief[ranked])
-        count = np.searchsorted(total, over[resource, node, period]) + 1
-        for r in ranked[:count]:
-            targets[group[r]][item[r], period, place[r]] -= step[r]
+        need = over[resource, node, period]
+        for r in ranked:
+            if need <= 0:
+                break
+            wanted = need / relief[r]
+            taken = min(step[r], np.ceil(wanted - 1e-9) if whole else wanted)
+            targets[group[r]][item[r], period, place[r]] -= taken
+            touched[group[r]][item[r], period] = True
+            need -= taken * relief[r]
     return targets
 
 

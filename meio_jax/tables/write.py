@@ -31,7 +31,7 @@ def targets_table(problem, solution, labels: Labels, period_days: float):
                 "item": _repeat(np.array(labels.items)[items.position], shape, 0),
                 "node": _repeat(np.array(labels.nodes)[nodes], shape, 2),
                 "period": _repeat(np.array(labels.periods), shape, 1),
-                "order_up_to": target.ravel(),
+                "order_up_to": target.ravel() + 0.0,
                 "safety_stock": outcome.left.ravel(),
                 "cycle_stock": outcome.shipped.ravel(),
                 "pipeline_stock": (window - outcome.shipped).ravel(),

@@ -27,8 +27,8 @@ from meio_jax.scenarios.sample import Sample
 
 CLASSES = 128  # demand classes of a group that plans and prices are made on
 BOUND_BUCKETS = 16  # classes kept apart in a pool for the bound
-CUTS = 10  # rounds of repair
-LIFTS = 3  # rounds of calibration
+ROUNDS = 12  # of repair
+LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 
 
@@ -135,10 +135,15 @@ class _Run:
         )  # fmt: skip
         self.dual = dual = Dual(self.planning, rows)
         self.method = self._method()
-        with ThreadPoolExecutor(1) as pool:
+        self.evaluators = tuple(
+            Evaluator(self.problem, k, self.sample) for k in range(len(coarse))
+        )
+        point = self._start()
+        with ThreadPoolExecutor(1) as pool:  # beside the ascent, which uses one core
             free = np.zeros(self.problem.capacities.shape)
-            point = self._start()
             free_bound = pool.submit(self._bound, free, self._whole_arrays(point))
+            for evaluator in self.evaluators:
+                pool.submit(evaluator.warm_up)
             state, free_value = self._ascend(point)
             prices = dual.spread(state.point.price)
             certifying = self._certify(state)
@@ -161,11 +166,17 @@ class _Run:
 
     def _dtype(self):
         """Small problems are planned in float64, where oracles are met to their digits."""
+        return jnp.float64 if self._small() else jnp.float32
+
+    def _small(self) -> bool:
         cells = sum(len(g.items) for g in self.problem.groups) * self.problem.periods
-        return jnp.float64 if cells <= 1200 else jnp.float32
+        return cells <= 1200
 
     def _method(self) -> AbstractAscent:
         options = self.options
+        stages = tuple(options.smoothing)
+        while self._small() and stages[-1] > 0.03:
+            stages = (*stages, 0.3 * stages[-1])
         costs = np.concatenate(
             [
                 g.network.unit_cost[np.isfinite(g.network.unit_cost)]
@@ -174,7 +185,7 @@ class _Run:
         )
         softness = 0.02 * max(float(np.median(costs)) if costs.size else 0.0, 1e-3)
         common = dict(
-            stages=tuple(options.smoothing), softness=softness,
+            stages=stages, softness=softness,
             gap=min(options.gap, 5e-3), violation=options.violation,
         )  # fmt: skip
         if options.method == "newton":
@@ -204,7 +215,8 @@ class _Run:
         state = self.method.init(self.dual, point.price, point.targets)
         free_value = state.point.value
         self._say("ascend", free_value, state)
-        return self._climb(state, self.options.max_evaluations), free_value
+        most = self.options.max_evaluations * (3 if self._small() else 1)
+        return self._climb(state, most), free_value
 
     def _certify(self, state):
         """Climbs the dual of the kernel as it is, which bounds, from the plan's prices."""
@@ -317,45 +329,62 @@ class _Run:
                     self.problem, group, k, self.sample,
                     prices[:, group.network.node], targets[k], buckets=BOUND_BUCKETS,
                     atoms=self.options.atoms, stage=self.method.stages[-1],
-                    dtype=self._dtype(),
+                    dtype=self._dtype(), passes=80 if self._small() else 16,
                 )  # fmt: skip
         full = self.dual.gather(prices) @ self.dual.capacity
+        if not self._small():  # what float32 may round up
+            total -= 2e-6 * abs(total)
         return total - float(full) - float(prices[1, :, 0] @ self.dual.carried)
 
     def _recover(self, prices, state):
-        """Rounds, repairs and fills; every round is evaluated by greedy fulfilment."""
+        """Rounds, cuts what is over, fills what is left; the best feasible targets.
+
+        Rounds are evaluated on coarse classes until these fit, then on all.
+        """
         problem, dual, whole = self.problem, self.dual, self.options.whole_units
-        targets, tolls, evaluators = [], [], []
+        targets, tolls = [], []
         for k, group in enumerate(problem.groups):
             items, node = group.items, group.network.node
             y = self._unchunk(state.point.targets[k], k)
             if whole:
                 walk = group.network.tree.walk
                 y = round_targets(y, walk, items.key, items.lower, items.upper)
+                start = self._chunk(y, k)
                 best = whole_optimum(
-                    dual.rows[k], jnp.asarray(prices[:, node]), self._chunk(y, k), steps=12
+                    dual.rows[k], jnp.asarray(prices[:, node]), start, steps=12
                 )
                 y = self._unchunk(best, k)
             targets.append(y)
-            evaluators.append(Evaluator(problem, k, self.sample))
-            tolls.append(self._toll(prices[:, node], evaluators[k].window))
-        targets = tuple(targets)
-        best = None
-        for count in range(CUTS + 1):
+            tolls.append(self._toll(prices[:, node], self.evaluators[k].window))
+        targets, tolls = tuple(targets), tuple(tolls)
+        quick = tuple(
+            Evaluator(self.planning, k, self.sample) for k in range(len(targets))
+        )
+        best, fine, filled = None, False, not whole
+        for count in range(ROUNDS):
+            fine = fine or count == ROUNDS - 1
+            evaluators = self.evaluators if fine else quick
             outcomes = tuple(
-                e(y, toll) for e, y, toll in zip(evaluators, targets, tolls, strict=True)
+                e(y, t) for e, y, t in zip(evaluators, targets, tolls, strict=True)
             )
             use = node_use(problem, outcomes, targets, dual.carried)
-            over = violation(problem, use)
-            self._say("repair", sum(o.cost for o in outcomes), state, over)
-            best = targets, outcomes, tuple(tolls), use
-            if over <= 0 or count == CUTS:
+            over, cost = violation(problem, use), sum(o.cost for o in outcomes)
+            self._say("repair", cost, state, over)
+            now = (over > 0, over if over > 0 else cost, targets, outcomes, tolls, use)
+            if fine and (best is None or now[:2] < best[:2]):
+                best = now
+            if over > 0:
+                spare = 1 - 0.001 * (count + 1)  # ever more, so that rounds end
+                targets = self._cut(targets, outcomes, use, whole, spare)
+            elif not filled:
+                targets, filled = self._fill(targets, use), True
+            elif not fine:
+                fine = True
+            else:
                 break
-            spare = 1 - 0.002 * count  # a little more each round, so that rounds end
-            targets = self._cut(targets, outcomes, use, evaluators, whole, spare)
-        return best
+        return best[2:]
 
-    def _cut(self, targets, outcomes, use, evaluators, whole, spare):
+    def _cut(self, targets, outcomes, use, whole, spare):
         """Units off until every capacity fits, as far as the last outcome can tell."""
         problem = eqx.tree_at(
             lambda p: (p.storage, p.inbound, p.outbound), self.problem,
@@ -363,25 +392,47 @@ class _Run:
         )  # fmt: skip
         use = use.copy()
         ships = tuple(
-            o.empty / e.window for o, e in zip(outcomes, evaluators, strict=True)
+            o.empty / e.window for o, e in zip(outcomes, self.evaluators, strict=True)
         )
-        for _ in range(40):
-            loss = tuple(
-                self._unchunk(unit_values(self.dual.rows[k], self._chunk(y, k))[1], k)
-                for k, y in enumerate(targets)
-            )
+        for _ in range(60):
             before = targets
+            loss = self._unit_values(targets, 1)
             targets = cut_units(problem, targets, loss, ships, use, whole=whole)
             for k, group in enumerate(problem.groups):
                 fewer = before[k] - targets[k]
                 node, volume = group.network.node, group.items.volume
-                drop = np.einsum("i,itn->nt", volume, fewer)
-                use[0, node] -= drop
+                use[0, node] -= np.einsum("i,itn->nt", volume, fewer)
                 use[1, node] -= fewer.sum(axis=0).T
                 use[2, node] -= (fewer * ships[k]).sum(axis=0).T
-            if violation(problem, use) <= 0:
+            same = all(np.array_equal(a, b) for a, b in zip(before, targets, strict=True))
+            if same or violation(problem, use) <= 0:
                 break
         return targets
+
+    def _fill(self, targets, use):
+        """Units into storage that is left, where flows are free or have room to spare."""
+        problem = self.problem
+        flows = problem.capacities[1:]
+        room = flows - use[1:] > 0.1 * np.where(np.isfinite(flows), flows, 0)
+        use = use.copy()
+        for _ in range(20):
+            gain = tuple(-g for g in self._unit_values(targets, 0))
+            before = targets
+            targets, added = add_units(problem, targets, gain, use, room.all(axis=0))
+            for k, group in enumerate(problem.groups):
+                more = targets[k] - before[k]
+                use[0, group.network.node] += np.einsum(
+                    "i,itn->nt", group.items.volume, more
+                )
+            if not added:
+                break
+        return targets
+
+    def _unit_values(self, targets, less: int):
+        return tuple(
+            self._unchunk(unit_values(self.dual.rows[k], self._chunk(y, k))[less], k)
+            for k, y in enumerate(targets)
+        )
 
     def _toll(self, prices, window):
         """Price of a window shipment from each node in each period."""

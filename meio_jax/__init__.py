@@ -18,7 +18,7 @@ _HOME = {
     "read": "tables",
     "solve": "api",
 }
-__all__ = [*sorted(_HOME), "__version__"]
+__all__ = [*sorted(_HOME), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str):

@@ -68,8 +68,8 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
     """The plan of tables that have been examined and have no errors."""
     import jax
 
-    from meio_jax.scenarios.sample import draw_sample
     from meio_jax.planner import solve_problem
+    from meio_jax.scenarios.sample import draw_sample
     from meio_jax.tables import write
     from meio_jax.tables.build import build
 
@@ -108,7 +108,7 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
         targets=write.targets_table(problem, solution, labels, days),
         prices=write.prices_table(problem, solution, labels),
         service=write.service_table(problem, solution, labels),
-        kpis=write.kpis_table(problem, solution, labels),
+        kpis=write.kpis_table(problem, solution),
         facts=facts,
         metrics=tuple(p._asdict() for p in solution.history),
     )
@@ -133,13 +133,11 @@ def versions() -> dict[str, str]:
 
 def digest(tables: Tables) -> str:
     """SHA-256 of the clean tables: the same input has the same digest."""
-    import pandas as pd
+    from meio_jax.tables.hashing import hash_rows
 
     total = hashlib.sha256()
     for name, frame in tables:
         total.update(name.encode())
         text = frame.astype(str) if len(frame) else frame
-        total.update(pd.util.hash_pandas_object(text, index=False).to_numpy().tobytes())
+        total.update(hash_rows(text).tobytes())
     return total.hexdigest()[:16]
-
-

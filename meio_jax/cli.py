@@ -6,7 +6,6 @@ plan; 4 no plan exists; 1 a defect of ours.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -89,7 +88,9 @@ def solve(source, changes, gap, seed, out, csv, as_json) -> None:
 
 
 @main.command()
-@click.option("--write", type=click.Path(path_type=Path), help="Write the demo's tables.")
+@click.option(
+    "--write", type=click.Path(path_type=Path), help="Write the demo's tables."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
 def demo(write: Path | None, out: Path | None, as_json: bool) -> None:

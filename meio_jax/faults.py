@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Literal, overload
 
 if TYPE_CHECKING:
-    import pandas as pd  # noqa: TID251
+    import pandas as pd
 
 Severity = Literal["error", "warning"]
 
@@ -88,7 +88,7 @@ class Faults(Sequence[Fault]):
     def to_frame(self) -> pd.DataFrame:
         """The listed faults as a table: severity, code, place, text, hint, more."""
         # Late, as options have faults too and are read where no table is.
-        import pandas as pd  # noqa: TID251
+        import pandas as pd
 
         columns = ["severity", "code", "place", "text", "hint", "more"]
         cells = [[getattr(f, column) for column in columns] for f in self._faults]

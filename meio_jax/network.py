@@ -54,7 +54,7 @@ def pools(distance: Float[np.ndarray, "nodes nodes"], levels: int = 4) -> Tree:
     if nodes == 1:
         one = np.zeros((1, 1), int)
         return Tree(pool_of=one, member=np.ones((1, 1)), walk=np.zeros(1, int))
-    from scipy.cluster.hierarchy import fcluster, linkage, leaves_list
+    from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
     from scipy.spatial.distance import squareform
 
     merges = linkage(squareform(distance, checks=False), "average")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from meio_jax.faults import Fault, Faults, InputError
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas  # noqa: TID251
 
 TABLES = ("targets", "prices", "service", "kpis")
 

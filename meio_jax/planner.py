@@ -1,4 +1,4 @@
-"""The main job on arrays: prices by dual ascent, a bound, a whole plan within capacity."""
+"""The main job on arrays: prices by dual ascent, a bound, a plan within capacity."""
 
 import time
 from collections.abc import Callable
@@ -64,7 +64,8 @@ class Solution(NamedTuple):
         but by the user or the time limit, prices not converged, the bound still valid.
       cost: expected cost of the plan under greedy fulfilment on the scenarios, money.
       bound: no plan of the model costs less on these scenarios, money.
-      free_value: smoothed dual at no price: what the plan would cost without capacities.
+      free_value: smoothed dual at no price: what the plan would cost without
+        capacities.
       prices: money per unit of capacity; storage, inbound, outbound.
       bound_prices: the prices at which the bound was proven.
       use: use of each by the plan.
@@ -165,7 +166,7 @@ class _Run:
         return tuple(self._unchunk(y, k) for k, y in enumerate(point.targets))
 
     def _dtype(self):
-        """Small problems are planned in float64, where oracles are met to their digits."""
+        """Small problems are planned in float64, to meet oracles to their digits."""
         return jnp.float64 if self._small() else jnp.float32
 
     def _small(self) -> bool:
@@ -185,14 +186,23 @@ class _Run:
         )
         softness = 0.02 * max(float(np.median(costs)) if costs.size else 0.0, 1e-3)
         common = dict(
-            stages=stages, softness=softness,
-            gap=min(options.gap, 5e-3), violation=options.violation,
-        )  # fmt: skip
+            softness=softness, gap=min(options.gap, 5e-3), violation=options.violation
+        )
         if options.method == "newton":
-            return Newton(**common)
-        optimiser = {"adam": optax.adam(0.3), "sgd": optax.sgd(1.0), "lbfgs": optax.lbfgs(linesearch=None)}
-        held = sum(float((g.items.holding.mean(axis=1) @ np.ones(len(g.items)))) for g in self.problem.groups)
-        return FirstOrder(optimiser[options.method], unit=max(held, 1e-9), **common)
+            return Newton(stages=stages, **common)
+        optimiser = {
+            "adam": optax.adam(0.3),
+            "sgd": optax.sgd(1.0),
+            "lbfgs": optax.lbfgs(linesearch=None),
+        }
+        held = sum(
+            float(g.items.holding.mean(axis=1) @ np.ones(len(g.items)))
+            for g in self.problem.groups
+        )
+        return FirstOrder(
+            optimiser=optimiser[options.method], stages=stages, unit=max(held, 1e-9),
+            **common,
+        )  # fmt: skip
 
     def _start(self):
         """Targets at no price, found by ever less smoothing and then lifted."""
@@ -206,7 +216,7 @@ class _Run:
             )  # fmt: skip
             targets = point.targets
         if self.options.calibrate:
-            point = self._calibrate(targets)
+            point = self._calibrate(point)
         self._carry(point)
         return point
 
@@ -219,7 +229,7 @@ class _Run:
         return self._climb(state, most), free_value
 
     def _certify(self, state):
-        """Climbs the dual of the kernel as it is, which bounds, from the plan's prices."""
+        """Climbs the dual without lifts, which bounds, from the plan's prices."""
         lifts = [float(rows.lift) for rows in self.dual.rows]
         if max(lifts) == 1 or not self.dual.limited.size:
             return state
@@ -249,26 +259,28 @@ class _Run:
             self.stopped = True
         return state
 
-    def _calibrate(self, targets):
+    def _calibrate(self, point):
         """Lifts K1's cost of a shortage to the slope that greedy fulfilment shows.
 
         K1 sees only a part of what a shortage costs. A tenth more stock, on a sample of
-        items, saves so much under K3 and so much under K1: their ratio lifts K1 in plans
-        and prices, never in the bound.
+        items, saves so much under K3 and so much under K1: their ratio lifts K1 in
+        plans and prices, never in the bound.
         """
         free = np.zeros(self.dual.limited.size)
         trials = [self._trial(k) for k in range(len(self.dual.rows))]
         for _ in range(LIFTS):
-            lifts = [trial(np.asarray(y, float)) for trial, y in zip(trials, targets, strict=True)]
+            lifts = [
+                trial(np.asarray(y, float))
+                for trial, y in zip(trials, point.targets, strict=True)
+            ]
             self.dual.rows = tuple(
                 eqx.tree_at(lambda r: r.lift, rows, jnp.asarray(lift, rows.lift.dtype))
                 for rows, lift in zip(self.dual.rows, lifts, strict=True)
             )
             point = self.dual.at(
-                free, targets, stage=self.method.stages[0],
+                free, point.targets, stage=self.method.stages[0],
                 softness=self.method.softness, curved=True,
             )  # fmt: skip
-            targets = point.targets
         return point
 
     def _trial(self, k):
@@ -298,8 +310,8 @@ class _Run:
         return ratio
 
     def _carry(self, point) -> None:
-        """Stock that the first receipts build on: the user's, or what the first period's
-        unconstrained targets would have left."""
+        """Stock that the first receipts build on: the user's, or what the first
+        period's unconstrained targets would have left."""
         for k, group in enumerate(self.planning.groups):
             if group.stock is not None:
                 left = group.stock.sum(axis=0)
@@ -374,7 +386,7 @@ class _Run:
             if fine and (best is None or now[:2] < best[:2]):
                 best = now
             if over > 0:
-                spare = 1 - 0.001 * (count + 1)  # ever more, so that rounds end
+                spare = 1 - 0.002 * max(count - 1, 0)  # ever more, so that rounds end
                 targets = self._cut(targets, outcomes, use, whole, spare)
             elif not filled:
                 targets, filled = self._fill(targets, use), True
@@ -382,6 +394,7 @@ class _Run:
                 fine = True
             else:
                 break
+        assert best is not None  # the last round is fine
         return best[2:]
 
     def _cut(self, targets, outcomes, use, whole, spare):
@@ -404,13 +417,15 @@ class _Run:
                 use[0, node] -= np.einsum("i,itn->nt", volume, fewer)
                 use[1, node] -= fewer.sum(axis=0).T
                 use[2, node] -= (fewer * ships[k]).sum(axis=0).T
-            same = all(np.array_equal(a, b) for a, b in zip(before, targets, strict=True))
+            same = all(
+                np.array_equal(a, b) for a, b in zip(before, targets, strict=True)
+            )
             if same or violation(problem, use) <= 0:
                 break
         return targets
 
     def _fill(self, targets, use):
-        """Units into storage that is left, where flows are free or have room to spare."""
+        """Units into storage that is left, where flows are free or have spare room."""
         problem = self.problem
         flows = problem.capacities[1:]
         room = flows - use[1:] > 0.1 * np.where(np.isfinite(flows), flows, 0)
@@ -472,7 +487,9 @@ def violation(problem: Problem, use) -> float:
 def coarse_group(group: Group, limit: int = CLASSES) -> Group:
     """The group with no more than `limit` demand classes."""
     network, items = group.network, group.items
-    regions = int(max(network.part_region.max(), group.demand.region.max(initial=0))) + 1
+    regions = (
+        int(max(network.part_region.max(), group.demand.region.max(initial=0))) + 1
+    )
     regional = np.bincount(group.demand.region, group.demand.quantity, regions)
     volume = np.bincount(
         network.part_class,

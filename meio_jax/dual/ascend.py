@@ -96,8 +96,8 @@ class Newton(AbstractAscent):
     """Projected semi-smooth Newton with Levenberg damping, the default.
 
     Solves max_d r . d - d' (A + damping D) d / 2 over prices >= 0, with r the scaled
-    violation and A = -d use / d price of the smoothed dual, by active sets; keeps a step
-    that rises, else damps more (Nocedal & Wright 2006, ch. 4, 16).
+    violation and A = -d use / d price of the smoothed dual, by active sets; keeps a
+    step that rises, else damps more (Nocedal & Wright 2006, ch. 4, 16).
 
     Attributes:
       stages: factors on the smoothing width, falling.

@@ -28,7 +28,7 @@ Prices = Float[Array, "3 nodes periods"]
 
 
 class Evaluation(NamedTuple):
-    """The dual of a group at some prices, before the prices of the capacities are taken.
+    """The dual of a group at some prices, without the price of the capacities.
 
     Attributes:
       value: sum of the cells' smoothed Lagrangians, money.
@@ -86,7 +86,6 @@ def evaluate(
     """
     prices = prices.astype(rows.atoms.dtype)
     services = rows.unit_cost, rows.cost_per_weight, rows.days_late
-    pool = rows.shape.pool_of
 
     def chunk(part):
         item, cell = part
@@ -138,7 +137,9 @@ def evaluate(
         if flows:
 
             def ship(toll, steps, own, slot, volume, mean, shortage):
-                pull = jax.vjp(lambda t: weights(t, steps, own, slot, volume, mean), toll)
+                pull = jax.vjp(
+                    lambda t: weights(t, steps, own, slot, volume, mean), toll
+                )
                 return pull[1]((jnp.ones((), toll.dtype), shortage))[0]
 
             per_cell = jax.vmap(ship, (0, None, None, None, None, 0, 0))
@@ -150,7 +151,9 @@ def evaluate(
         else:
             shipped = jnp.zeros_like(charge)
         y = split(solved.target)
-        stored = jnp.einsum("i,itn->nt", item["volume"], y - (rows.window - 1) * shipped)
+        stored = jnp.einsum(
+            "i,itn->nt", item["volume"], y - (rows.window - 1) * shipped
+        )
         sent = shipped.sum(axis=0).T
         stock = y.sum(axis=0).T
         before = jnp.pad(stock - sent, ((0, 0), (1, 0)))[:, :-1]
@@ -179,11 +182,9 @@ def evaluate(
     }
     cells["start"] = start
     sums, target, shipped, residual = jax.lax.map(chunk, (items, cells))
-    wide = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+    wide = jnp.result_type(float)  # float64 where JAX allows it
     value, use, bend = (x.astype(wide).sum(axis=0) for x in sums[:3])
-    return Evaluation(
-        value, target, shipped, use, bend, residual.max(), sums[3].mean()
-    )
+    return Evaluation(value, target, shipped, use, bend, residual.max(), sums[3].mean())
 
 
 def home_weights(rows, softness, toll, steps, own, slot, volume, mean):
@@ -198,9 +199,7 @@ def home_weights(rows, softness, toll, steps, own, slot, volume, mean):
     def look(toll):
         home = _soft_minimum(own + toll[rows.home], steps[1], softness)
         rise = jnp.concatenate([(steps[1] - home)[None], later])
-        return home, bucket_drops(
-            rise, slot, volume, rows.pools, rows.buckets, False
-        )
+        return home, bucket_drops(rise, slot, volume, rows.pools, rows.buckets, False)
 
     home, drop = look(toll)
     _, plain = look(jnp.zeros_like(toll))
@@ -287,7 +286,7 @@ def exact_bound(
       passes: passes over the atoms to search for slopes.
       cuts: passes over the atoms to bound each pool's newsvendor.
     """
-    wide = jnp.float64 if jax.config.jax_enable_x64 else rows.atoms.dtype
+    wide = jnp.result_type(float)  # float64 where JAX allows it
     narrow = rows.atoms.dtype
     services = tuple(
         x.astype(wide) for x in (rows.unit_cost, rows.cost_per_weight, rows.days_late)
@@ -350,4 +349,3 @@ def exact_bound(
     cells = {k: getattr(rows, k) for k in ("atoms", "width", "lower", "upper")}
     cells["start"] = start
     return jax.lax.map(chunk, (items, cells)).sum()
-

@@ -50,13 +50,15 @@ class Dual:
         self.capacity = problem.capacities.reshape(-1)[self.limited]
         limits = np.isfinite(problem.capacities)
         moving = any(float(np.max(r.window)) > 1 for r in rows)
-        self.flows = bool(limits[1].any() or limits[2].any() or (moving and limits.any()))
+        self.flows = bool(
+            limits[1].any() or limits[2].any() or (moving and limits.any())
+        )
         self.carried = np.zeros(self.shape[1])
         self.evaluations = 0
 
     @property
     def scale(self) -> Float[np.ndarray, " capacities"]:
-        """Size of each capacity, with a floor for closed ones: rows are divided by it."""
+        """Size of each capacity, which rows are divided by; a floor for closed ones."""
         kind = self.limited // (self.shape[1] * self.shape[2])
         size = np.ones(3)
         for k in range(3):

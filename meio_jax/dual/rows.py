@@ -154,7 +154,9 @@ def build_rows(
         slots = source(min(first, len(items)), min(last, len(items)))
         slots = jnp.pad(slots, ((0, pad), (0, 0), (0, 0))).astype(dtype)
         real = (np.arange(chunk) < last - first).astype(float)
-        scalar = lambda x, r=real: jnp.asarray(fill(x) * r.reshape(-1, *[1] * (x.ndim - 1)), dtype)
+        scalar = lambda x, r=real, fill=fill: jnp.asarray(
+            fill(x) * r.reshape(-1, *[1] * (x.ndim - 1)), dtype
+        )
         weight, late_cost = scalar(items.weight), scalar(items.late_cost)
         item_cost = jax.vmap(serve_cost, (None, 0, 0))(services, weight, late_cost)
         holding = jnp.asarray(fill(items.holding), dtype)
@@ -172,10 +174,19 @@ def build_rows(
         parts.append(
             dict(
                 atoms=jnp.moveaxis(flat(jnp.moveaxis(drawn["atoms"], 1, 2)), 1, 0),
-                mean=drawn["mean"], slot=drawn["slot"], width=flat(drawn["width"]), anchor=flat(drawn["anchor"]),
-                weight=weight, late_cost=late_cost, volume=scalar(items.volume), penalty=penalty,
-                holding=holding, lower=flat(lower), upper=flat(upper), paid=paid,
-            )  # fmt: skip
+                mean=drawn["mean"],
+                slot=drawn["slot"],
+                width=flat(drawn["width"]),
+                anchor=flat(drawn["anchor"]),
+                weight=weight,
+                late_cost=late_cost,
+                volume=scalar(items.volume),
+                penalty=penalty,
+                holding=holding,
+                lower=flat(lower),
+                upper=flat(upper),
+                paid=paid,
+            )
         )
     return Rows(
         **{k: jnp.stack([p[k] for p in parts]) for k in parts[0]},
@@ -269,5 +280,3 @@ def _members(place, pools, count, dtype):
     for level in range(place.shape[0]):
         out = out.at[jnp.arange(classes), place[level] // count].set(1)
     return out
-
-

@@ -121,5 +121,3 @@ def cumulate(
         here = slot[level][None, :]
         inside += (here <= row[:, None]) & (here >= first[:, None])
     return jnp.matmul(inside, demand, precision=lax.Precision.HIGHEST)
-
-

@@ -115,4 +115,6 @@ def fulfill(
 
     pairs = klass, node, open_pair, keep
     (left, unmet), flow = lax.scan(ship, (stock, demand), pairs)
-    return Fulfilment(left, unmet, jnp.sum(jnp.where(pay < penalty, pay, 0) * flow, 0), flow)
+    return Fulfilment(
+        left, unmet, jnp.sum(jnp.where(pay < penalty, pay, 0) * flow, 0), flow
+    )

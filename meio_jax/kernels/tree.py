@@ -335,8 +335,8 @@ def dual_value(
 
 
 def _admissible(shape, theta, charge, above, at_upper):
-    """Slopes that leave no negative rest to a node below its upper bound, and no rest at
-    all to a node strictly inside its bounds."""
+    """Slopes that leave no negative rest to a node below its upper bound, and no rest
+    at all to a node strictly inside its bounds."""
     levels = shape.pool_of.shape[0]
     taken = jnp.zeros_like(charge)
     for level in range(levels - 1, 0, -1):
@@ -446,8 +446,12 @@ def descend(
         all_moves = jnp.concatenate([more, less, swap.reshape(-1)])
         best = jnp.argmin(all_moves)
         pair = jnp.maximum(best - 2 * nodes, 0)
-        to = jnp.where(best < nodes, best, jnp.where(best < 2 * nodes, -1, pair // nodes))
-        off = jnp.where(best < nodes, -1, jnp.where(best < 2 * nodes, best - nodes, pair % nodes))
+        to = jnp.where(
+            best < nodes, best, jnp.where(best < 2 * nodes, -1, pair // nodes)
+        )
+        off = jnp.where(
+            best < nodes, -1, jnp.where(best < 2 * nodes, best - nodes, pair % nodes)
+        )
         place = jnp.arange(nodes)
         new = y + (place == to) - (place == off)
         better = all_moves[best] < -tiny

@@ -53,7 +53,9 @@ class Outcome(NamedTuple):
 class Evaluator:
     """Evaluates targets of one group; compiled once, scenarios drawn chunk by chunk."""
 
-    def __init__(self, problem: Problem, index: int, sample: Sample, *, chunk: int = 64):
+    def __init__(
+        self, problem: Problem, index: int, sample: Sample, *, chunk: int = 64
+    ):
         self.group: Group = problem.groups[index]
         self.sample, self.index = sample, index
         self.source = SlotSource(problem, self.group, sample)
@@ -146,9 +148,7 @@ class Evaluator:
     def _outcome(self, target, cell, total, klass, node) -> Outcome:
         network, items = self.group.network, self.group.items
         shipped = (target - cell["left"]) / self.window
-        served = np.minimum(
-            self._item_costs().min(axis=1), items.penalty[:, None]
-        )
+        served = np.minimum(self._item_costs().min(axis=1), items.penalty[:, None])
         before = 1 - 1 / self.window[network.home]
         paid = np.einsum("itq,iq,q->it", cell["demand"], served, before)
         classes, nodes = len(network.home), len(network.node)
@@ -202,7 +202,9 @@ def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest):
             unmet=(done.unmet @ share).sum(axis=0),
             demand=demand @ share,
         )
-        return cell, dict(flow=done.flow.sum(axis=1), unmet=(done.unmet @ share).sum(axis=1))
+        return cell, dict(
+            flow=done.flow.sum(axis=1), unmet=(done.unmet @ share).sum(axis=1)
+        )
 
     cell, total = jax.lax.map(
         period,
@@ -221,9 +223,7 @@ def node_use(problem: Problem, outcomes, targets, carried):
       carried: stock at each node that the first receipts build on, units.
     """
     use = np.zeros(problem.capacities.shape)
-    for group, outcome, target in zip(
-        problem.groups, outcomes, targets, strict=True
-    ):
+    for group, outcome, target in zip(problem.groups, outcomes, targets, strict=True):
         node = group.network.node
         on_hand = outcome.left + outcome.shipped  # the rest is on its way
         use[0, node] += np.einsum("i,itn->nt", group.items.volume, on_hand)

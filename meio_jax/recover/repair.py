@@ -20,8 +20,8 @@ def cut_units(
 ) -> tuple[Targets, ...]:
     """Takes units from nodes over capacity, the least missed per unit of relief first.
 
-    Relief is the volume of storage, a receipt of inbound, the chance of being shipped of
-    outbound. A cell gives at one node only, a unit or 3 % of its target, and no more
+    Relief is the volume of storage, a receipt of inbound, the chance of being shipped
+    of outbound. A cell gives at one node only, a unit or 3 % of its target, and no more
     than is over: what a unit less costs changes with every unit taken.
 
     Args:
@@ -34,10 +34,11 @@ def cut_units(
     """
     targets = tuple(t.copy() for t in targets)
     touched = [np.zeros(t.shape[:2], bool) for t in targets]
-    capacity = problem.capacities
-    over = use - capacity
+    limited = np.isfinite(problem.capacities)
+    capacity = np.where(limited, problem.capacities, 0)
+    over = np.where(limited, use - capacity, 0)
     worst = over / np.maximum(capacity, 1e-9)
-    places = np.argwhere(over > 1e-9 * np.maximum(np.where(over > 0, capacity, 1), 1))
+    places = np.argwhere(over > 1e-9 * np.maximum(capacity, 1))
     for resource, node, period in sorted(map(tuple, places), key=lambda p: -worst[p]):
         cells = []
         for k, group in enumerate(problem.groups):
@@ -99,10 +100,13 @@ def add_units(
     for k, group in enumerate(problem.groups):
         node, items = group.network.node, group.items
         allowed = (targets[k] + 1 <= items.upper) & open_nodes[node].T[None]
-        value = np.where(allowed, gain[k], -np.inf)
+        fits = room[node].T[None] >= items.volume[:, None, None]
+        value = np.where(allowed & fits, gain[k], -np.inf)
         best = value.argmax(axis=-1)
         worth = np.take_along_axis(value, best[..., None], -1)[..., 0]
         item, period = np.nonzero(worth > 1e-9)
+        if not item.size:
+            continue
         n = best[item, period]
         density = worth[item, period] / np.maximum(items.volume[item], 1e-12)
         order = np.lexsort((-density, period, n))
@@ -111,7 +115,9 @@ def add_units(
         place = n * problem.periods + period
         first = np.r_[True, place[1:] != place[:-1]]
         total = np.cumsum(volume)
-        start = np.repeat((total - volume)[first], np.diff(np.r_[np.flatnonzero(first), len(place)]))
+        start = np.repeat(
+            (total - volume)[first], np.diff(np.r_[np.flatnonzero(first), len(place)])
+        )
         fits = total - start <= room[node[n], period]
         targets[k][item[fits], period[fits], n[fits]] += 1
         np.subtract.at(room, (node[n[fits]], period[fits]), volume[fits])

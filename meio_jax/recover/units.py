@@ -51,9 +51,9 @@ def unit_values(
     def chunk(part):
         item, atoms, y = part
         charge, drop = _cells(rows, free, item)
-        moves = jax.vmap(
-            partial(unit_moves, rows.shape), in_axes=(1, None, 0, 0, 0)
-        )(atoms, rows.prob, drop, charge, y)
+        moves = jax.vmap(partial(unit_moves, rows.shape), in_axes=(1, None, 0, 0, 0))(
+            atoms, rows.prob, drop, charge, y
+        )
         return moves.more, moves.less
 
     return jax.lax.map(chunk, (_items(rows), rows.atoms, target))
@@ -84,7 +84,7 @@ def whole_optimum(
     *,
     steps: int,
 ) -> Float[Array, "chunks cells nodes"]:
-    """Whole targets at the prices by at most `steps` single units from the given ones."""
+    """Whole targets at the prices, at most `steps` single units from the given ones."""
     prices = prices.astype(rows.atoms.dtype)
 
     def chunk(part):

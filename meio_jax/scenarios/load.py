@@ -13,8 +13,8 @@ from meio_jax.scenarios.split import share_table, split_units
 class SlotSource:
     """Gives the class demand of any chunk of a group's items.
 
-    For history and the user's scenarios a slot is a period as it was, split into classes
-    once per item; for forecasts every scenario and period is a slot of its own.
+    For history and the user's scenarios a slot is a period as it was, split into
+    classes once per item; for forecasts every scenario and period is a slot of its own.
     """
 
     def __init__(self, problem: Problem, group: Group, sample: Sample):
@@ -34,8 +34,10 @@ class SlotSource:
 
     def __call__(self, first: int, last: int) -> Float[Array, "items slots classes"]:
         """Units of items `first` to `last - 1` in every slot."""
-        return self._forecast(first, last) if self.kind == "forecast" else self._data(
-            first, last
+        return (
+            self._forecast(first, last)
+            if self.kind == "forecast"
+            else self._data(first, last)
         )
 
     def _cells(self, item: int):

@@ -1,4 +1,4 @@
-"""Clean tables to `(Problem, Labels)`: the way into arrays and the names to come back."""
+"""Clean tables to `(Problem, Labels)`: the way into arrays, and names to come back."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,6 +8,7 @@ import pandas as pd
 
 from meio_jax.network import build_network, cutoff_parts
 from meio_jax.problem import Demand, Group, Items, Network, Problem
+from meio_jax.tables.hashing import hash_names
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def _demand_cells(clean, calendar, labels):
         slot=slot,
         region=_codes(frame["region"], labels.regions),
         quantity=frame[value].to_numpy(float),
-        std=frame["std"].to_numpy(float) if kind == "forecast" else np.zeros(len(frame)),
+        std=frame["std"].to_numpy(float)
+        if kind == "forecast"
+        else np.zeros(len(frame)),
     )
     keep = columns["quantity"] > 0
     order = np.flatnonzero(keep)[np.argsort(columns["item"][keep], kind="stable")]
@@ -245,14 +248,15 @@ def _parts(clean, labels, offers, mix):
                 unit = np.where(in_time, own["unit_cost"], blocked)
                 parts.append(
                     dict(
-                        region=r, speed=j, share=weight, unit_cost=unit,
+                        region=r,
+                        speed=j,
+                        share=weight,
+                        unit_cost=unit,
                         cost_per_weight=np.where(
                             in_time, own["cost_per_weight"], late["cost_per_weight"]
                         ),
-                        days_late=np.where(
-                            in_time | ~np.isfinite(unit), 0.0, days
-                        ),
-                    )  # fmt: skip
+                        days_late=np.where(in_time | ~np.isfinite(unit), 0.0, days),
+                    )
                 )
     return parts
 
@@ -278,7 +282,7 @@ def _items(clean, labels, rows, network) -> Items:
     holding = column("holding_cost")[:, None] + column("unit_volume")[:, None] * storage
     shape = len(rows), len(labels.periods), len(network.node)
     lower, upper = np.zeros(shape), np.full(shape, np.inf)
-    at = partial(_place, clean, labels, rows, network)
+    at = partial(_place, labels, rows, network)
     i, n, keep = at(clean.item_nodes)
     own = clean.item_nodes[keep]
     value = own["holding_cost"].to_numpy(float)
@@ -292,7 +296,7 @@ def _items(clean, labels, rows, network) -> Items:
     lower[i, period, n] = upper[i, period, n] = value
     return Items(
         position=rows,
-        key=(pd.util.hash_array(names) >> np.uint64(1)).astype(np.int64),
+        key=(hash_names(names) >> np.uint64(1)).astype(np.int64),
         volume=column("unit_volume"),
         weight=column("unit_weight"),
         penalty=column("penalty"),
@@ -303,7 +307,7 @@ def _items(clean, labels, rows, network) -> Items:
     )
 
 
-def _place(clean, labels, rows, network, frame):
+def _place(labels, rows, network, frame):
     """Item and node of each row of a table in a group, and which rows are in it."""
     item = np.full(len(labels.items), -1)
     item[rows] = np.arange(len(rows))
@@ -318,7 +322,7 @@ def _place(clean, labels, rows, network, frame):
 def _stock(clean, labels, rows, network):
     if clean.inventory.empty:
         return None
-    i, n, keep = _place(clean, labels, rows, network, clean.inventory)
+    i, n, keep = _place(labels, rows, network, clean.inventory)
     stock = np.zeros((len(rows), len(network.node)))
     np.add.at(stock, (i, n), clean.inventory[keep]["on_hand"].to_numpy(float))
     return stock

@@ -10,7 +10,9 @@ from meio_jax.tables.build import Labels
 RESOURCES = ("storage", "inbound", "outbound")
 
 
-def targets_table(problem, solution, labels: Labels, period_days: float):
+def targets_table(
+    problem, solution, labels: Labels, period_days: float
+) -> pd.DataFrame:
     """Order-up-to levels by item, node and period, with what they consist of.
 
     `order_up_to = safety_stock + cycle_stock + pipeline_stock`: what is expected to be
@@ -121,13 +123,16 @@ def service_table(problem, solution, labels: Labels) -> pd.DataFrame:
         parts.append(frame)
     table = pd.concat(parts, ignore_index=True)
     keys = ["region", "speed", "size_class"]
-    table = table.groupby(keys, sort=True, as_index=False, observed=True).sum()
-    table["fill_rate"] = (table["served"] / table["demand"].clip(lower=1e-12)).clip(0, 1)
-    table["on_promise_rate"] = table["on_promise"] / table["demand"].clip(lower=1e-12)
-    return table[table["demand"] > 0].drop(columns="served").reset_index(drop=True)
+    grouped = table.groupby(keys, sort=True, as_index=False, observed=True)
+    table = pd.DataFrame(grouped.sum())
+    demand = table["demand"].clip(lower=1e-12)
+    table["fill_rate"] = (table["served"] / demand).clip(0, 1)
+    table["on_promise_rate"] = table["on_promise"] / demand
+    sold = pd.DataFrame(table[table["demand"] > 0])
+    return sold.drop(columns="served").reset_index(drop=True)
 
 
-def kpis_table(problem, solution, labels: Labels) -> pd.DataFrame:
+def kpis_table(problem, solution) -> pd.DataFrame:
     """Totals of the plan on its scenarios, per period where they are money or units."""
     periods = problem.periods
     outcomes = solution.outcomes
@@ -143,9 +148,7 @@ def kpis_table(problem, solution, labels: Labels) -> pd.DataFrame:
         for g, o in zip(problem.groups, outcomes, strict=True)
     )
     limited = np.isfinite(problem.capacities) & (problem.capacities > 0)
-    fullest = np.max(
-        solution.use[limited] / problem.capacities[limited], initial=0.0
-    )
+    fullest = np.max(solution.use[limited] / problem.capacities[limited], initial=0.0)
     rows = {
         "cost per period": solution.cost / periods,
         "bound per period": solution.bound / periods,

@@ -72,9 +72,7 @@ def smooth(instance: Instance, width, lower=NONE, upper=MANY):
 
 
 @jax.jit
-def bound(
-    instance: Instance, slope, guess, spread, lower, upper, cuts=10, target=None
-):
+def bound(instance: Instance, slope, guess, spread, lower, upper, cuts=10, target=None):
     """The Fenchel bound at some slopes; `cuts` may be traced."""
     target = jnp.ones(NODES) if target is None else target
     return dual_value(

@@ -1,0 +1,221 @@
+"""The dual of a small network: derivatives, ascent step by step, bound, and recovery."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from numpy.testing import assert_allclose
+
+from meio_jax.config import Config
+from meio_jax.dual.ascend import FirstOrder, Newton, residuals
+from meio_jax.dual.bound import group_bound
+from meio_jax.dual.prices import Dual
+from meio_jax.dual.rows import build_rows
+from meio_jax.planner import solve_problem, violation
+from meio_jax.problem import Demand, Group, Items, Problem
+from meio_jax.network import build_network
+from meio_jax.scenarios.sample import draw_sample
+
+ITEMS, NODES, REGIONS, PERIODS = 12, 4, 4, 3
+
+
+def network():
+    """Two clusters of two nodes, a region at each; lanes of half a period."""
+    region, near = np.arange(REGIONS), 1.0
+    apart = np.abs(region[:, None] // 2 - region[None, :] // 2)
+    cost = np.where(np.eye(4) > 0, near, np.where(apart == 0, 1.8, 3.5))
+    return build_network(
+        node=np.arange(NODES),
+        unit_cost=cost,
+        cost_per_weight=np.zeros((NODES, REGIONS)),
+        days_late=np.zeros((NODES, REGIONS)),
+        region=region,
+        speed=np.zeros(REGIONS, int),
+        share=np.ones(REGIONS),
+        volume=np.ones(REGIONS),
+        weight=1.0,
+        late_cost=0.0,
+        lead_mean=np.full(NODES, 0.5),
+        lead_std=np.zeros(NODES),
+    )
+
+
+def problem(storage=60.0, inbound=45.0, outbound=40.0):
+    """Twelve items with Poisson histories and three capacities at every node."""
+    rng = np.random.default_rng(0)
+    slots = 30
+    cells = np.indices((ITEMS, slots, REGIONS)).reshape(3, -1)
+    mean = rng.uniform(1, 5, (ITEMS, 1, REGIONS))
+    units = rng.poisson(np.broadcast_to(mean, (ITEMS, slots, REGIONS))).ravel() * 1.0
+    demand = Demand(
+        start=np.arange(ITEMS + 1) * slots * REGIONS,
+        slot=cells[1],
+        region=cells[2],
+        quantity=units,
+        std=np.zeros_like(units),
+    )
+    shape = ITEMS, PERIODS, NODES
+    items = Items(
+        position=np.arange(ITEMS),
+        key=rng.integers(0, 2**62, ITEMS),
+        volume=rng.uniform(0.5, 2, ITEMS),
+        weight=np.ones(ITEMS),
+        penalty=rng.uniform(6, 12, ITEMS),
+        late_cost=np.zeros(ITEMS),
+        holding=np.full((ITEMS, NODES), 0.3),
+        lower=np.zeros(shape),
+        upper=np.full(shape, np.inf),
+    )
+    full = lambda x: np.full((NODES, PERIODS), x)
+    return Problem(
+        groups=(Group(network(), items, demand, None),),
+        storage=full(storage),
+        inbound=full(inbound),
+        outbound=full(outbound),
+        weight=np.zeros(0),
+        kind="history",
+        slots=slots,
+    )
+
+
+@pytest.fixture(scope="module")
+def case():
+    """Problem, sample and dual, with a stock to start from."""
+    made = problem()
+    sample = draw_sample(made, count=16, seed=0)
+    rows = build_rows(
+        made, made.groups[0], 0, sample, count=8, atoms=16, dtype=jnp.float64, chunk=4
+    )
+    dual = Dual(made, (rows,))
+    dual.carried = np.full(NODES, 10.0)
+    return made, sample, dual
+
+
+@pytest.fixture(scope="module")
+def look(case):
+    """The smoothed dual at a price, solved to the end."""
+    dual = case[2]
+
+    def at(price, curved=False):
+        targets = dual.start()
+        for _ in range(8):  # each looks on from the last
+            point = dual.at(price, targets, stage=1.0, softness=0.1, curved=curved)
+            targets = point.targets
+        return point
+
+    return at
+
+
+def test_slope_is_use_less_capacity_and_the_derivative(case, look):
+    dual = case[2]
+    price = np.random.default_rng(1).uniform(0, 0.2, dual.limited.size)
+    point = look(price)
+    for k in range(0, dual.limited.size, 5):  # some of each resource
+        step = 1e-4 * np.eye(dual.limited.size)[k]
+        slope = (look(price + step).value - look(price - step).value) / 2e-4
+        assert_allclose(slope, point.slope[k], rtol=2e-2, atol=0.3)
+
+
+def test_dearer_capacity_is_used_less(case, look):
+    dual = case[2]
+    base = look(np.zeros(dual.limited.size))
+    for k in range(0, NODES * PERIODS, 3):
+        dear = look(0.3 * np.eye(dual.limited.size)[k])
+        assert dear.use[k] < base.use[k]
+        assert dear.value < base.value + 0.3 * base.slope[k] + 1e-6  # concave
+
+
+def test_jacobian_points_where_use_goes(case, look):
+    dual = case[2]
+    price = np.random.default_rng(2).uniform(0.05, 0.2, dual.limited.size)
+    point = look(price, True)
+    storage = point.jacobian[: NODES * PERIODS, : NODES * PERIODS]
+    assert np.linalg.eigvalsh((storage + storage.T) / 2).max() <= 1e-9
+    move = np.zeros(dual.limited.size)
+    move[: NODES * PERIODS] = 0.02
+    change = look(price + move).use - point.use
+    foreseen = point.jacobian @ move
+    cosine = change @ foreseen / np.linalg.norm(change) / np.linalg.norm(foreseen)
+    assert cosine > 0.8
+
+
+def climb(method, dual, steps):
+    """The ascent, stepped by hand."""
+    state = method.init(dual, np.zeros(dual.limited.size), dual.start())
+    for _ in range(steps):
+        if method.terminate(dual, state):
+            break
+        state = method.step(dual, state)
+    return state
+
+
+@pytest.fixture(scope="module")
+def newton(case):
+    method = Newton(stages=(1.0,), softness=0.1)
+    return climb(method, case[2], 40)
+
+
+def test_newton_ends_where_capacities_hold(case, newton):
+    found = residuals(case[2], newton.point)
+    assert found.violation < 0.02
+    assert found.slack < 5e-3
+    assert (newton.point.price > 1e-9).sum() >= NODES
+
+
+@pytest.mark.parametrize("optimiser", [optax.adam(0.1), optax.sgd(0.5)])
+def test_first_order_methods_climb_behind_the_same_interface(case, newton, optimiser):
+    dual = case[2]
+    method = FirstOrder(optimiser, stages=(1.0,), softness=0.1, unit=30.0)
+    state = climb(method, dual, 60)
+    start = method.init(dual, np.zeros(dual.limited.size), dual.start())
+    top = newton.point.value - start.point.value
+    assert top > 0
+    assert 0.5 * top < state.point.value - start.point.value < 1.02 * top
+
+
+def test_bound_holds_at_any_price_and_rises_with_the_ascent(case, newton):
+    made, sample, dual = case
+    solution = solve_problem(made, sample, options())
+    rng = np.random.default_rng(3)
+    for price in (0 * newton.point.price, rng.uniform(0, 0.5, dual.limited.size)):
+        assert bound(made, sample, dual, price, newton) <= solution.cost
+    best = bound(made, sample, dual, newton.point.price, newton)
+    free = bound(made, sample, dual, 0 * newton.point.price, newton)
+    assert free < best <= solution.cost
+
+
+def bound(made, sample, dual, price, state):
+    """The certified bound of the only group."""
+    full = dual.spread(price)
+    targets = np.asarray(state.point.targets[0]).reshape(ITEMS, PERIODS, NODES)
+    total = group_bound(
+        made, made.groups[0], 0, sample, full, targets,
+        buckets=8, atoms=16, stage=0.1, dtype=jnp.float64,
+    )  # fmt: skip
+    return total - price @ dual.capacity - full[1, :, 0] @ dual.carried
+
+
+def options():
+    """Solver options of these tests."""
+    return replace(Config().solver, levels=8, atoms=16, max_evaluations=20)
+
+
+def test_plan_is_whole_and_within_every_capacity(case):
+    made, sample, _ = case
+    solution = solve_problem(made, sample, options())
+    assert solution.status in ("optimal_within_gap", "gap_above_target")
+    assert violation(made, solution.use) == 0
+    target = solution.targets[0]
+    assert (target == np.round(target)).all()
+    assert target.min() >= 0
+    assert solution.bound <= solution.cost
+
+
+def test_more_capacity_costs_no_more(case):
+    made, sample, _ = case
+    tight = solve_problem(made, sample, options())
+    loose = solve_problem(problem(storage=90.0, inbound=90.0, outbound=90.0), sample, options())
+    assert loose.cost < tight.cost
+    assert loose.bound < tight.bound

@@ -1,0 +1,258 @@
+"""A plan: what holds in every one, its folder on disk, odd numbers in its tables."""
+
+import io
+import math
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from pandas.testing import assert_frame_equal
+from tiny_folder import added, edited, options, tiny, write
+
+import meio_jax
+from meio_jax.api import solve
+from meio_jax.faults import InputError
+from meio_jax.plan import TABLES
+from meio_jax.tables import check_folder
+
+FITS = ("optimal_within_gap", "gap_above_target", "stopped")
+FILES = ("run.json", "metrics.jsonl", *(f"{name}.parquet" for name in TABLES))
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory):
+    """Solves files as given, in a folder of their own."""
+    root, number = tmp_path_factory.mktemp("tables"), count()
+
+    def run(files=None, *changes, **kwargs):
+        folder = write(root / str(next(number)), tiny() if files is None else files)
+        return solve(folder, config=options(*changes), **kwargs)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def plan(solved):
+    return solved()
+
+
+@pytest.fixture(scope="module")
+def scarce(solved):
+    """A plan with so little storage that half of the demand is lost."""
+    return solved(edited("nodes.csv", "storage_capacity", "5", 3))
+
+
+def targets_file(plan) -> bytes:
+    stream = io.BytesIO()
+    plan.targets.to_parquet(stream, index=False)
+    return stream.getvalue()
+
+
+def check_plan(plan) -> None:
+    """What holds in every plan with whole units."""
+    level = plan.targets["order_up_to"]
+    assert (level >= 0).all()
+    assert (level == level.round()).all()
+    parts = ["safety_stock", "cycle_stock", "pipeline_stock"]
+    assert_allclose(plan.targets[parts].sum(axis=1), level, rtol=1e-9, atol=1e-6)
+    assert math.isfinite(plan.cost)
+    assert plan.bound <= plan.cost + 1e-6 * abs(plan.cost)
+    assert np.isfinite(plan.prices["price"]).all()
+    assert (plan.prices["price"] >= 0).all()
+    within = (plan.prices["utilization"] <= 1 + 1e-9).all()
+    assert within == (plan.status in FITS)
+
+
+def test_every_capacity_is_respected_and_targets_are_whole(plan):
+    check_plan(plan)
+    assert plan.status in FITS
+    assert (plan.prices["price"] > 0).any()  # else no capacity was at stake
+    assert len(plan.targets) == 3 * 2 * 3  # items, nodes that ship, weeks
+
+
+def test_storage_used_is_the_volume_of_the_stock_on_hand(plan):
+    volume = plan.targets["item"].map({"A": 1, "B": 2, "C": 1.5}).astype(float)
+    held = (plan.targets["expected_on_hand"] * volume).groupby(
+        [plan.targets["node"], plan.targets["period"]]
+    )
+    prices = plan.prices[plan.prices["resource"] == "storage"]
+    found = held.sum()[list(zip(prices["node"], prices["period"], strict=True))]
+    assert_allclose(found, prices["use"], rtol=1e-6)
+
+
+def test_no_kpi_is_below_zero(plan, scarce):
+    for some in (plan, scarce):
+        low = some.kpis[some.kpis["value"] < 0]
+        assert not len(low), low
+
+
+def test_lost_sales_cost_no_more_than_the_demand_not_served(scarce):
+    value = scarce.kpis.set_index("metric")["value"]
+    asked = 2 * (8 * 9 + 10 * 12 + 12 * 30)  # money a week, at the mean; 2 regions
+    lost = (1 - value["fill rate"]) * asked
+    assert value["lost sales cost per period"] <= 1.5 * lost  # the dearest may be lost
+
+
+def test_demand_served_is_that_of_the_weeks_planned(plan):
+    asked = 2 * 3 * (8 + 10 + 12)  # units; 2 regions, 3 weeks
+    assert_allclose(plan.service["demand"].sum(), asked, rtol=0.1)
+
+
+def test_no_stock_is_minus_zero(plan):
+    numbers = plan.targets.select_dtypes("number").to_numpy()
+    assert not np.signbit(numbers[numbers == 0]).any()
+
+
+def test_repr_is_one_line(plan):
+    assert repr(plan) == (
+        f"Plan(status='{plan.status}', cost={plan.cost:,.0f}, bound={plan.bound:,.0f}, "
+        f"gap={plan.gap:.2%})"
+    )
+    unproven = replace(plan, bound=-math.inf)
+    assert unproven.gap == math.inf
+    assert "bound=-inf" in repr(unproven)
+
+
+def test_the_same_seed_gives_the_same_bytes(plan, solved):
+    assert targets_file(solved()) == targets_file(plan)
+
+
+def test_another_seed_gives_other_targets(plan, solved):
+    assert targets_file(solved(seed=7)) != targets_file(plan)
+
+
+@pytest.mark.parametrize("bound", ["proven", "unproven"])
+def test_a_plan_that_was_saved_loads_equal(plan, bound, tmp_path):
+    if bound == "unproven":
+        plan = replace(plan, bound=-math.inf)
+    folder = plan.save(tmp_path / "runs" / "a")
+    again = meio_jax.load(folder)
+    assert (again.status, again.cost, again.bound, again.gap) == (
+        plan.status, plan.cost, plan.bound, plan.gap,
+    )  # fmt: skip
+    assert again.facts == plan.facts
+    assert again.metrics == plan.metrics
+    for name in TABLES:
+        assert_frame_equal(getattr(again, name), getattr(plan, name))
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+
+
+def test_csv_is_written_beside_parquet(plan, tmp_path):
+    folder = plan.save(tmp_path / "a", csv=True)
+    names = {path.name for path in folder.iterdir()}
+    assert names == set(FILES) | {f"{name}.csv" for name in TABLES}
+
+
+def test_a_plan_goes_into_an_empty_folder_and_not_among_files(plan, tmp_path):
+    plan.save(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=r"is there already"):
+        replace(plan, cost=0.0).save(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_plan_goes_into_the_empty_folder_that_one_is_in(plan, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    plan.save(".")
+    assert meio_jax.load(tmp_path / "here").cost == plan.cost
+
+
+@pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])
+def test_loading_what_is_not_a_run_says_so(what, tmp_path):
+    path = tmp_path / "x"
+    if what == "an empty folder":
+        path.mkdir()
+    elif what == "a file":
+        path.write_text("{}")
+    with pytest.raises(InputError, match=r"x: is not a run: it has no run\.json"):
+        meio_jax.load(path)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["gone", "halved", "garbage"])
+def test_loading_a_damaged_run_says_so(plan, name, damage, tmp_path):
+    path = plan.save(tmp_path / "run") / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "halved":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "garbage":
+        path.write_bytes(b"\xff\0{garbage" * 20)
+    with pytest.raises(InputError, match=r"is not a run|missing or damaged"):
+        meio_jax.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "3", '"x"', "{}", '{"cost": 1}'])
+def test_loading_a_run_whose_facts_are_others_says_so(plan, text, tmp_path):
+    folder = plan.save(tmp_path / "run")
+    (folder / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"missing or damaged"):
+        meio_jax.load(folder)
+
+
+COSTS = [
+    ("items.csv", "unit_cost", 2),
+    ("items.csv", "lost_sale_cost", 3),
+    ("nodes.csv", "storage_cost", 3),
+    ("lanes.csv", "unit_cost", 2),
+    ("ship_options.csv", "unit_cost", 3),
+]
+
+
+@pytest.mark.parametrize("value", ["1e12", "1e-9", "0"])
+@pytest.mark.parametrize("cell", COSTS, ids=lambda c: f"{c[0]}-{c[1]}")
+def test_huge_and_tiny_costs_are_planned_or_refused(solved, cell, value, tmp_path):
+    name, column, line = cell
+    files = edited(name, column, value, line)
+    if check_folder(write(tmp_path, files)).errors:
+        with pytest.raises(InputError, match=rf"{name}:{line}: {column} = {value}"):
+            solved(files)
+    else:
+        check_plan(solved(files))
+
+
+@pytest.mark.parametrize("value", ["NaN", "-1", "inf", "cheap"])
+@pytest.mark.parametrize("cell", COSTS, ids=lambda c: f"{c[0]}-{c[1]}")
+def test_a_cost_that_is_none_is_refused_where_it_stands(solved, cell, value):
+    name, column, line = cell
+    if value == "NaN" and name in ("nodes.csv", "lanes.csv"):
+        check_plan(solved(edited(name, column, value, line)))  # empty means 0 there
+        return
+    with pytest.raises(InputError, match=rf"{name}:{line}: .*{column}"):
+        solved(edited(name, column, value, line))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "line"),
+    [
+        ("nodes.csv", "storage_capacity", 3),
+        ("capacities.csv", "capacity", 2),
+    ],
+)
+def test_nothing_is_kept_at_a_closed_node_and_its_price_is_finite(
+    solved, name, column, line
+):
+    plan = solved(edited(name, column, "0", line))
+    check_plan(plan)
+    assert plan.status in FITS
+    closed = plan.prices[plan.prices["capacity"] == 0]
+    assert len(closed) > 0
+    at = plan.targets.merge(closed[["node", "period"]], on=["node", "period"])
+    assert len(at) == 3 * len(closed)  # items
+    assert (at["order_up_to"] == 0).all()
+
+
+def test_a_cheaper_delivery_does_not_make_a_plan_dearer(plan, solved):
+    """The same targets would cost less; EAST is now the nearest to both regions."""
+    cheaper = solved(edited("ship_options.csv", "unit_cost", "1.5", 3))
+    assert cheaper.bound <= plan.cost
+    assert cheaper.cost <= 1.1 * plan.cost
+
+
+def test_a_region_that_no_node_ships_to_is_refused(solved):
+    with pytest.raises(InputError, match=r"E32 .*region 'Mars' has demand") as caught:
+        solved(added("demand.csv", "A,Mars,2026-01-05,4,1"))
+    assert [fault.code for fault in caught.value.faults.errors] == ["E32"]

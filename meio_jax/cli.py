@@ -185,7 +185,7 @@ class _Log:
 
 
 class _Progress:
-    """The solver's log: a line when something is worth one, a live one on a terminal."""
+    """The solver's log; between its lines a live one on a terminal."""
 
     HEAD = (
         "solve    phase   evaluations         value   over capacity   priced   seconds"
@@ -275,8 +275,8 @@ def _summary(log: _Log, plan, config, out: Path) -> None:
     value = plan.kpis.set_index("metric")["value"]
     per = "cost per period", "bound per period", "lost sales cost per period"
     log.line(
-        f"plan     cost {value[per[0]]:,.0f} a {config.units.period}, no plan of the model "
-        f"below {value[per[1]]:,.0f}"
+        f"plan     cost {value[per[0]]:,.0f} a {config.units.period}, "
+        f"no plan of the model below {value[per[1]]:,.0f}"
     )
     log.line(
         f"service  {value['fill rate']:.1%} served, {value['on promise rate']:.1%} on "

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from meio_jax.config import Solver
 from meio_jax.dual.ascend import AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.bound import group_bound
-from meio_jax.dual.prices import Dual
+from meio_jax.dual.prices import Dual, Point
 from meio_jax.dual.rows import build_rows, take_chunks
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
@@ -27,7 +27,8 @@ from meio_jax.scenarios.sample import Sample
 
 CLASSES = 128  # demand classes of a group that plans and prices are made on
 BOUND_BUCKETS = 16  # classes kept apart in a pool for the bound
-ROUNDS = 12  # of repair
+ROUNDS = 24  # of repair
+PROBES = 12  # roundings tried in small problems
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 
@@ -123,6 +124,7 @@ class _Run:
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
         self.stopped = False
+        self.milestones: list[Point] = []
 
     def solve(self) -> Solution:
         coarse = tuple(coarse_group(g) for g in self.problem.groups)
@@ -139,6 +141,9 @@ class _Run:
         self.evaluators = tuple(
             Evaluator(self.problem, k, self.sample) for k in range(len(coarse))
         )
+        self.quick = tuple(
+            Evaluator(self.planning, k, self.sample) for k in range(len(coarse))
+        )
         point = self._start()
         with ThreadPoolExecutor(1) as pool:  # beside the ascent, which uses one core
             free = np.zeros(self.problem.capacities.shape)
@@ -148,9 +153,8 @@ class _Run:
             state, free_value = self._ascend(point)
             prices = dual.spread(state.point.price)
             certifying = self._certify(state)
-            bound_prices = dual.spread(certifying.point.price)
-            near = self._whole_arrays(certifying.point)
-            bound, free_bound = self._bound(bound_prices, near), free_bound.result()
+            bound, bound_prices = self._best_bound(certifying.point)
+            free_bound = free_bound.result()
         if free_bound > bound:
             bound, bound_prices = free_bound, free
         self._say("bound", bound, state)
@@ -253,7 +257,9 @@ class _Run:
                 self.stopped |= bool(options.time_limit and late)
                 if self.stopped:
                     break
-                state = self.method.step(self.dual, state)
+                last, state = state, self.method.step(self.dual, state)
+                if state.stage > last.stage:
+                    self.milestones.append(last.point)
                 self._say(phase, state.evaluated.value, state)
         except KeyboardInterrupt:
             self.stopped = True
@@ -332,7 +338,24 @@ class _Run:
         full[: len(y)] = y
         return jnp.asarray(full.reshape(rows.lower.shape), rows.atoms.dtype)
 
-    def _bound(self, prices, targets) -> float:
+    def _best_bound(self, point):
+        """The best bound found, and its prices.
+
+        At the last prices, and where that costs little also at those of every stage,
+        with slopes more or less smoothed.
+        """
+        points, stages = [point], [self.method.stages[0]]
+        if self._small():
+            points, stages = [*self.milestones, point], [1.0, 0.3, 0.1]
+        found = [
+            (self._bound(self.dual.spread(p.price), self._whole_arrays(p), s), k)
+            for k, p in enumerate(points)
+            for s in stages
+        ]
+        best, k = max(found)
+        return best, self.dual.spread(points[k].price)
+
+    def _bound(self, prices, targets, stage=1.0) -> float:
         """The certified bound at the prices; also run from a second thread."""
         total = 0.0
         with jax.enable_x64(True):
@@ -340,7 +363,7 @@ class _Run:
                 total += group_bound(
                     self.problem, group, k, self.sample,
                     prices[:, group.network.node], targets[k], buckets=BOUND_BUCKETS,
-                    atoms=self.options.atoms, stage=self.method.stages[-1],
+                    atoms=self.options.atoms, stage=stage,
                     dtype=self._dtype(), passes=80 if self._small() else 16,
                 )  # fmt: skip
         full = self.dual.gather(prices) @ self.dual.capacity
@@ -349,37 +372,59 @@ class _Run:
         return total - float(full) - float(prices[1, :, 0] @ self.dual.carried)
 
     def _recover(self, prices, state):
-        """Rounds, cuts what is over, fills what is left; the best feasible targets.
+        """The best feasible targets found from fractional ones.
 
-        Rounds are evaluated on coarse classes until these fit, then on all.
+        Where that costs little, from several roundings: in small problems one unit more
+        or less of an item decides what else fits.
         """
-        problem, dual, whole = self.problem, self.dual, self.options.whole_units
-        targets, tolls = [], []
-        for k, group in enumerate(problem.groups):
+        tolls = tuple(
+            self._toll(prices[:, g.network.node], e.window)
+            for g, e in zip(self.problem.groups, self.evaluators, strict=True)
+        )
+        whole = self.options.whole_units
+        probes = PROBES if whole and self._small() and self.dual.limited.size else 1
+        best = None
+        for probe in range(probes):
+            targets = self._probe(prices, state, probe)
+            found = self._settle(targets, tolls, state)
+            if best is None or found[:2] < best[:2]:
+                best = found
+        assert best is not None
+        return best[2:]
+
+    def _probe(self, prices, state, probe):
+        """Whole targets near the fractional ones; every probe rounds at another offset,
+        and even ones then descend at prices near these."""
+        targets = []
+        for k, group in enumerate(self.problem.groups):
             items, node = group.items, group.network.node
             y = self._unchunk(state.point.targets[k], k)
-            if whole:
-                walk = group.network.tree.walk
-                y = round_targets(y, walk, items.key, items.lower, items.upper)
-                start = self._chunk(y, k)
-                best = whole_optimum(
-                    dual.rows[k], jnp.asarray(prices[:, node]), start, steps=12
-                )
-                y = self._unchunk(best, k)
+            if self.options.whole_units:
+                walk, key = group.network.tree.walk, items.key + 7919 * probe
+                y = round_targets(y, walk, key, items.lower, items.upper)
+                if probe % 2 == 0:
+                    near = np.random.default_rng(probe).uniform(0.8, 1.2, prices.shape)
+                    near = prices * (near if probe else 1)
+                    best = whole_optimum(
+                        self.dual.rows[k], jnp.asarray(near[:, node]),
+                        self._chunk(y, k), steps=12,
+                    )  # fmt: skip
+                    y = self._unchunk(best, k)
             targets.append(y)
-            tolls.append(self._toll(prices[:, node], self.evaluators[k].window))
-        targets, tolls = tuple(targets), tuple(tolls)
-        quick = tuple(
-            Evaluator(self.planning, k, self.sample) for k in range(len(targets))
-        )
+        return tuple(targets)
+
+    def _settle(self, targets, tolls, state):
+        """Cuts what is over and fills what is left, in rounds that are evaluated on
+        coarse classes until these fit, then on all."""
+        problem, whole = self.problem, self.options.whole_units
         best, fine, filled = None, False, not whole
         for count in range(ROUNDS):
             fine = fine or count == ROUNDS - 1
-            evaluators = self.evaluators if fine else quick
+            evaluators = self.evaluators if fine else self.quick
             outcomes = tuple(
                 e(y, t) for e, y, t in zip(evaluators, targets, tolls, strict=True)
             )
-            use = node_use(problem, outcomes, targets, dual.carried)
+            use = node_use(problem, outcomes, targets, self.dual.carried)
             over, cost = violation(problem, use), sum(o.cost for o in outcomes)
             self._say("repair", cost, state, over)
             now = (over > 0, over if over > 0 else cost, targets, outcomes, tolls, use)
@@ -395,7 +440,7 @@ class _Run:
             else:
                 break
         assert best is not None  # the last round is fine
-        return best[2:]
+        return best
 
     def _cut(self, targets, outcomes, use, whole, spare):
         """Units off until every capacity fits, as far as the last outcome can tell."""
@@ -415,8 +460,11 @@ class _Run:
                 fewer = before[k] - targets[k]
                 node, volume = group.network.node, group.items.volume
                 use[0, node] -= np.einsum("i,itn->nt", volume, fewer)
-                use[1, node] -= fewer.sum(axis=0).T
-                use[2, node] -= (fewer * ships[k]).sum(axis=0).T
+                sent = (fewer * ships[k]).sum(axis=0).T
+                gone = fewer.sum(axis=0).T
+                use[1, node] -= gone
+                use[1, node, 1:] += (gone - sent)[:, :-1]  # to be bought a period later
+                use[2, node] -= sent
             same = all(
                 np.array_equal(a, b) for a, b in zip(before, targets, strict=True)
             )

@@ -40,8 +40,9 @@ def plan(solved):
 
 @pytest.fixture(scope="module")
 def scarce(solved):
-    """A plan with so little storage that half of the demand is lost."""
-    return solved(edited("nodes.csv", "storage_capacity", "5", 3))
+    """A plan with hardly any storage: most of the demand is lost."""
+    nodes = tiny()["nodes.csv"].replace(",60\n", ",5\n").replace(",80\n", ",5\n")
+    return solved(tiny() | {"nodes.csv": nodes})
 
 
 def targets_file(plan) -> bytes:
@@ -88,11 +89,11 @@ def test_no_kpi_is_below_zero(plan, scarce):
         assert not len(low), low
 
 
-def test_lost_sales_cost_no_more_than_the_demand_not_served(scarce):
+def test_lost_sales_cost_no_more_than_all_demand_is_worth(scarce):
     value = scarce.kpis.set_index("metric")["value"]
     asked = 2 * (8 * 9 + 10 * 12 + 12 * 30)  # money a week, at the mean; 2 regions
-    lost = (1 - value["fill rate"]) * asked
-    assert value["lost sales cost per period"] <= 1.5 * lost  # the dearest may be lost
+    assert value["fill rate"] < 0.5
+    assert value["lost sales cost per period"] <= 1.1 * asked
 
 
 def test_demand_served_is_that_of_the_weeks_planned(plan):
@@ -100,8 +101,9 @@ def test_demand_served_is_that_of_the_weeks_planned(plan):
     assert_allclose(plan.service["demand"].sum(), asked, rtol=0.1)
 
 
-def test_no_stock_is_minus_zero(plan):
-    numbers = plan.targets.select_dtypes("number").to_numpy()
+def test_no_stock_is_minus_zero(scarce):
+    numbers = scarce.targets.select_dtypes("number").to_numpy()
+    assert (numbers == 0).any()
     assert not np.signbit(numbers[numbers == 0]).any()
 
 
@@ -172,13 +174,13 @@ def test_loading_what_is_not_a_run_says_so(what, tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("damage", ["gone", "halved", "garbage"])
+@pytest.mark.parametrize("damage", ["gone", "cut short", "garbage"])
 def test_loading_a_damaged_run_says_so(plan, name, damage, tmp_path):
     path = plan.save(tmp_path / "run") / name
     content = path.read_bytes()
     path.unlink()
-    if damage == "halved":
-        path.write_bytes(content[: len(content) // 2])
+    if damage == "cut short":
+        path.write_bytes(content[:-3])  # inside the last line of text
     elif damage == "garbage":
         path.write_bytes(b"\xff\0{garbage" * 20)
     with pytest.raises(InputError, match=r"is not a run|missing or damaged"):

@@ -1,4 +1,4 @@
-"""The dual of a small network: derivatives, ascent step by step, bound, and recovery."""
+"""The dual of a small network: derivatives, ascent, bound and recovery."""
 
 from dataclasses import replace
 
@@ -13,9 +13,9 @@ from meio_jax.dual.ascend import FirstOrder, Newton, residuals
 from meio_jax.dual.bound import group_bound
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows
+from meio_jax.network import build_network
 from meio_jax.planner import solve_problem, violation
 from meio_jax.problem import Demand, Group, Items, Problem
-from meio_jax.network import build_network
 from meio_jax.scenarios.sample import draw_sample
 
 ITEMS, NODES, REGIONS, PERIODS = 12, 4, 4, 3
@@ -216,6 +216,8 @@ def test_plan_is_whole_and_within_every_capacity(case):
 def test_more_capacity_costs_no_more(case):
     made, sample, _ = case
     tight = solve_problem(made, sample, options())
-    loose = solve_problem(problem(storage=90.0, inbound=90.0, outbound=90.0), sample, options())
+    loose = solve_problem(
+        problem(storage=90.0, inbound=90.0, outbound=90.0), sample, options()
+    )
     assert loose.cost < tight.cost
     assert loose.bound < tight.bound

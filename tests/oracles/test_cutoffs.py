@@ -1,6 +1,7 @@
 """Cut-offs (C9): 24 h is none, 0 h downgrades all, later never costs more."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -66,5 +67,5 @@ def test_no_hour_anywhere_downgrades_the_fast_class():
 def test_a_later_cutoff_costs_no_more(by_hour):
     for value in ("cost", "bound"):
         line = [getattr(made, value) for made in by_hour.values()]
-        assert all(a >= b - 1e-6 * abs(b) for a, b in zip(line, line[1:], strict=False))
+        assert all(a >= b - 1e-6 * abs(b) for a, b in pairwise(line))
     assert by_hour[0.0].cost > by_hour[24.0].cost * 1.01

@@ -22,6 +22,12 @@ DONE, BAD_INPUT, STOPPED, NO_PLAN = 0, 2, 3, 4
 GAP_HELP = "Relative gap between plan and bound to ask for."
 
 
+class _Refusal(click.ClickException):
+    """A command that cannot be done as it was given."""
+
+    exit_code = BAD_INPUT
+
+
 class _Commands(click.Group):
     """Commands with one clear message for bad input, and none with a stack trace."""
 
@@ -31,6 +37,9 @@ class _Commands(click.Group):
         except InputError as error:
             click.echo(str(error), err=True)
             sys.exit(NO_PLAN if error.faults.infeasible else BAD_INPUT)
+        except KeyboardInterrupt:
+            click.echo("stopped before there was a plan; nothing was written", err=True)
+            sys.exit(STOPPED)
 
     def resolve_command(self, ctx, args):
         try:
@@ -107,17 +116,20 @@ def demo(write: Path | None, out: Path | None, as_json: bool) -> None:
 def _write_demo(source: Path, target: Path) -> None:
     import shutil
 
+    from meio_jax.plan import move_in
+
+    target = target.resolve()
+    if target.exists() and not target.is_dir():
+        raise _Refusal(f"{target} is a file; choose a new folder")
     if target.exists() and any(target.iterdir()):
-        raise click.ClickException(f"{target} has files in it; choose a new folder")
+        raise _Refusal(f"{target} has files in it; choose a new folder")
     held = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         shutil.copytree(source, held, ignore=shutil.ignore_patterns("__pycache__"))
-        if target.exists():
-            target.rmdir()
-        os.replace(held, target)
+        move_in(held, target)
     except OSError as error:
         shutil.rmtree(held, ignore_errors=True)
-        raise click.ClickException(f"{target}: {error.strerror}") from None
+        raise _Refusal(f"{target}: {error.strerror}") from None
     click.echo(f"written  {target}\nnext     meio check {target}", err=True)
     click.echo(f"         meio solve {target / 'meio.toml'}", err=True)
 
@@ -144,7 +156,7 @@ def _run(config, folder: Path, out: Path | None, as_json: bool, name: str) -> No
     if out is None:
         out = _run_folder(Path(config.output.runs), name)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise click.ClickException(f"{out} is there already; choose a new folder")
+        raise _Refusal(f"{out} is there already; choose a new folder")
     from meio_jax.tables import examine, read
 
     tables = read(folder)
@@ -162,9 +174,8 @@ def _run(config, folder: Path, out: Path | None, as_json: bool, name: str) -> No
     plan = plan_examined(examined, config, show)
     show.end()
     plan.facts["command_seconds"] = round(time.perf_counter() - begin, 1)
-    plan.save(out, csv=config.output.csv)
     _summary(log, plan, config, out)
-    (out / "log.txt").write_text("\n".join(log.lines) + "\n")
+    plan.save(out, csv=config.output.csv, log="\n".join(log.lines) + "\n")
     if as_json:
         click.echo((out / "run.json").read_text(), nl=False)
     if plan.status == "optimal_within_gap":

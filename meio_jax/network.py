@@ -102,6 +102,7 @@ def build_network(
     late_cost: float,
     lead_mean: Float[np.ndarray, " nodes"],
     lead_std: Float[np.ndarray, " nodes"],
+    spread: float = 1.0,
 ) -> Network:
     """The network of one size class; parts that every node serves alike are merged.
 
@@ -118,6 +119,7 @@ def build_network(
       late_cost: late cost of a typical item, money per unit and day.
       lead_mean: mean replenishment lead time of a node, periods.
       lead_std: its standard deviation.
+      spread: periods over which the costs were divided.
     """
     cost = unit_cost + weight * cost_per_weight + late_cost * days_late
     home = cost.argmin(axis=0)
@@ -143,6 +145,7 @@ def build_network(
         part_region=region,
         part_speed=speed,
         part_share=share,
+        spread=spread,
     )
 
 
@@ -234,4 +237,5 @@ def coarsen(
         part_region=network.part_region,
         part_speed=network.part_speed,
         part_share=network.part_share,
+        spread=network.spread,
     )

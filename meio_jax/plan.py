@@ -62,19 +62,20 @@ class Plan:
             f"bound={self.bound:,.0f}, gap={self.gap:.2%})"
         )
 
-    def save(self, folder: str | Path, *, csv: bool = False) -> Path:
+    def save(self, folder: str | Path, *, csv: bool = False, log: str = "") -> Path:
         """Writes the run folder, whole or not at all.
 
         Args:
           folder: a folder that does not exist yet, or is empty.
           csv: write each table as CSV too.
+          log: text of `log.txt`.
 
         Raises:
           InputError: the folder has files in it, or cannot be written.
         """
         from meio_jax.tables.write import write_table
 
-        folder = Path(folder)
+        folder = Path(folder).resolve()
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise _refuse(folder, "is there already", "Choose a folder that is new")
         held = None
@@ -92,11 +93,11 @@ class Plan:
                 **self.facts,
             }
             (held / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
+            if log:
+                (held / "log.txt").write_text(log)
             lines = "".join(json.dumps(m) + "\n" for m in self.metrics)
             (held / "metrics.jsonl").write_text(lines)
-            if folder.exists():
-                folder.rmdir()
-            os.replace(held, folder)
+            move_in(held, folder)
         except OSError as error:
             if held is not None:
                 shutil.rmtree(held, ignore_errors=True)
@@ -131,7 +132,7 @@ def load(folder: str | Path) -> Plan:
         tables = {name: read_table(folder / name) for name in TABLES}
         status, cost, bound = (facts.pop(k) for k in ("status", "cost", "bound"))
         facts.pop("gap", None)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _refuse(
             folder, f"a file of the run is missing or damaged: {error}", "Solve again"
         ) from error
@@ -139,6 +140,16 @@ def load(folder: str | Path) -> Plan:
         status, cost, -math.inf if bound is None else bound,
         facts=facts, metrics=metrics, **tables,
     )  # fmt: skip
+
+
+def move_in(held: Path, folder: Path) -> None:
+    """Makes a finished folder visible under its name, new or empty, in one move."""
+    if not folder.exists():
+        os.replace(held, folder)
+        return
+    for path in held.iterdir():
+        os.replace(path, folder / path.name)
+    held.rmdir()
 
 
 def _refuse(folder: Path, text: str, hint: str) -> InputError:

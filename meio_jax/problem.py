@@ -44,6 +44,9 @@ class Network(eqx.Module):
       part_region: its region.
       part_speed: its speed.
       part_share: its share of the demand of its region.
+      spread: periods over which costs of serving and losing a unit were divided: the
+        mean protection interval where sales are lost, 1 where customers wait and a
+        shortage is paid in every period that it lasts.
     """
 
     node: Int[np.ndarray, " nodes"]
@@ -59,6 +62,7 @@ class Network(eqx.Module):
     part_region: Int[np.ndarray, " parts"]
     part_speed: Int[np.ndarray, " parts"]
     part_share: Float[np.ndarray, " parts"]
+    spread: float = 1.0
 
 
 class Items(eqx.Module):

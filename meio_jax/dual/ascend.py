@@ -141,7 +141,8 @@ def _newton_move(dual: Dual, point: Point, damping: float):
     bend = (bend + bend.T) / 2
     diagonal = np.maximum(np.diag(bend), 0)
     typical = diagonal[diagonal > 0].mean() if (diagonal > 0).any() else 1.0
-    bend = bend + np.diag(damping * np.maximum(diagonal, 0.01 * typical))
+    least = np.maximum(0.01 * typical, 1 / (scale * dual.worth))
+    bend = bend + np.diag(damping * np.maximum(diagonal, least))
     bend[np.diag_indices_from(bend)] += 1e-9 * typical
     x = point.price * scale
     new = x.copy()
@@ -156,7 +157,9 @@ def _newton_move(dual: Dual, point: Point, damping: float):
         if np.allclose(trial, new, rtol=1e-9, atol=1e-12):
             break
         new = trial
-    move = new - x
+    most = 0.5 * dual.worth * scale  # where use does not answer, steps have no end
+    move = np.clip(new - x, -most, most)
+    new = x + move
     return new / scale, float(slope @ move - move @ bend @ move / 2)
 
 

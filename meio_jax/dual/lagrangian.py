@@ -116,7 +116,8 @@ def evaluate(
             drop = jnp.repeat(drop[:, None], periods, axis=1)
         join = lambda x: x.reshape(-1, *x.shape[2:])
         pull = PULL * stage * jnp.repeat(item["holding"], periods, axis=0)
-        pull = pull / (cell["anchor"] + 0.5)
+        near = cell["anchor"] + 0.1 * cell["anchor"].sum(axis=1, keepdims=True)
+        pull = pull / (near + 0.5)
         solved = jax.vmap(
             partial(minimise, rows.shape, passes=passes),
             in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),

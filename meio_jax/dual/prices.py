@@ -66,6 +66,17 @@ class Dual:
             size[k] = max(own.mean() if own.size else 1.0, 1e-9)
         return np.maximum(self.capacity, 0.02 * size[kind])
 
+    @property
+    def worth(self) -> Float[np.ndarray, " capacities"]:
+        """A price at which a typical unit would no longer be stocked or shipped."""
+        penalty = np.concatenate([g.items.penalty for g in self.problem.groups])
+        volume = np.concatenate([g.items.volume for g in self.problem.groups])
+        by_volume = np.median((penalty / np.maximum(volume, 1e-12))[volume > 0] if (
+            volume > 0).any() else penalty)  # fmt: skip
+        kind = self.limited // (self.shape[1] * self.shape[2])
+        typical = np.array([by_volume, *[np.median(penalty)] * 2])
+        return np.maximum(typical, 1e-12)[kind]
+
     def spread(self, price) -> Float[np.ndarray, "3 nodes periods"]:
         """Prices of the limited capacities in an array of all, 0 where unlimited."""
         full = np.zeros(int(np.prod(self.shape)))

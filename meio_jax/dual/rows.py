@@ -169,7 +169,7 @@ def build_rows(
         cells = chunk * problem.periods
         flat = lambda x, n=cells: x.reshape(n, *x.shape[2:])
         served = jnp.minimum(item_cost.min(axis=1), penalty[:, None])
-        before = 1 - 1 / jnp.asarray(window[network.home], dtype)
+        before = 1 - network.spread / jnp.asarray(window[network.home], dtype)
         paid = jnp.einsum("itq,iq,q->i", drawn["mean"], served, before)
         parts.append(
             dict(

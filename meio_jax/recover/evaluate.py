@@ -27,9 +27,9 @@ class Outcome(NamedTuple):
       holding: money.
       shipping: money, lateness included.
       lost: money.
-      flow: units of each pair of class and node shipped in the window.
-      unmet: units of each class lost in the window.
-      demand: units of each class in the window.
+      flow: units of each pair of class and node shipped in a period.
+      unmet: units of each class lost in a period.
+      demand: units of each class in a period.
     """
 
     left: Float[np.ndarray, "items periods nodes"]
@@ -149,9 +149,10 @@ class Evaluator:
         network, items = self.group.network, self.group.items
         shipped = (target - cell["left"]) / self.window
         served = np.minimum(self._item_costs().min(axis=1), items.penalty[:, None])
-        before = 1 - 1 / self.window[network.home]
+        before = 1 - network.spread / self.window[network.home]
         paid = np.einsum("itq,iq,q->it", cell["demand"], served, before)
         classes, nodes = len(network.home), len(network.node)
+        cover = self.window[network.home]
         flow = np.zeros((len(klass), classes, nodes))
         for t in range(len(klass)):
             np.add.at(flow[t], (klass[t], node[t]), total["flow"][t])
@@ -163,7 +164,7 @@ class Evaluator:
             holding=np.einsum("in,itn->it", items.holding, cell["left"]),
             shipping=cell["cost"] - paid,
             lost=cell["unmet"] * items.penalty[:, None],
-            flow=flow, unmet=total["unmet"], demand=cell["demand"].sum(axis=0),
+            flow=flow / cover[:, None], unmet=total["unmet"] / cover, demand=cell["demand"].sum(axis=0) / cover,
         )  # fmt: skip
 
     def _item_costs(self):

@@ -49,13 +49,14 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
         regions=tuple(clean.regions["region"]),
         speeds=tuple(speeds["speed"]),
         periods=tuple(calendar.labels),
-        size_classes=tuple(dict.fromkeys(items["size_class"])),
+        size_classes=tuple(size for size, _ in _kinds(items)),
     )
     kind, cells, slots, weight = _demand_cells(clean, calendar, labels)
     limits = _limits(clean, labels)
     groups = []
-    for size_class in labels.size_classes:
-        rows = np.flatnonzero(items["size_class"] == size_class)
+    for size_class, waits in _kinds(items):
+        here = (items["size_class"] == size_class) & (items["waits"] == waits)
+        rows = np.flatnonzero(here)
         demand = _group_demand(cells, rows, len(items))
         network = _network(clean, labels, size_class, items.iloc[rows], demand)
         groups.append(
@@ -70,6 +71,11 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
         groups=tuple(groups), **limits, weight=weight, kind=kind, slots=slots
     )
     return problem, labels
+
+
+def _kinds(items) -> list[tuple[str, bool]]:
+    """Size class, and whether customers wait, of each group."""
+    return list(dict.fromkeys(zip(items["size_class"], items["waits"], strict=True)))
 
 
 def _codes(values: pd.Series, names: tuple[str, ...]) -> np.ndarray:
@@ -161,15 +167,19 @@ def _network(clean, labels, size_class, items, demand) -> Network:
     region = np.array([p["region"] for p in parts])
     share = np.array([p["share"] for p in parts])
     lead_mean, lead_std = _leads(clean, labels, node)
+    spread = 1.0 if items["waits"].all() else float(1 + lead_mean.mean())
+    arrays["unit_cost"] /= spread
+    arrays["cost_per_weight"] /= spread
     return build_network(
         node=node,
         **arrays,
+        spread=spread,
         region=region,
         speed=np.array([p["speed"] for p in parts]),
         share=share,
         volume=share * regional[region],
         weight=float(items["unit_weight"].median()),
-        late_cost=float(items["late_cost"].median()),
+        late_cost=float(items["late_cost"].median()) / spread,
         lead_mean=lead_mean,
         lead_std=lead_std,
     )
@@ -299,8 +309,8 @@ def _items(clean, labels, rows, network) -> Items:
         key=(hash_names(names) >> np.uint64(1)).astype(np.int64),
         volume=column("unit_volume"),
         weight=column("unit_weight"),
-        penalty=column("penalty"),
-        late_cost=column("late_cost"),
+        penalty=column("penalty") / network.spread,
+        late_cost=column("late_cost") / network.spread,
         holding=holding,
         lower=lower,
         upper=upper,

@@ -108,12 +108,19 @@ def _items(sheet: Sheet, book: Book) -> pd.DataFrame:
             "unit_weight": sheet.filled("unit_weight"),
             "unit_price": price,
             "penalty": penalty,
+            "waits": waits(sheet),
             "late_cost": np.where(np.isnan(late), economics.late_rate * worth, late),
             "holding_cost": cost * rate / PERIODS_PER_YEAR[period],
             "case_pack": sheet.filled("case_pack"),
             "size_class": text(sheet, "size_class"),
         }
     )
+
+
+def waits(sheet) -> np.ndarray:
+    """Whether customers of an item wait: it has a backorder cost, no lost sale cost."""
+    number = sheet.number
+    return np.isnan(number["lost_sale_cost"]) & ~np.isnan(number["backorder_cost"])
 
 
 def penalties(sheet: Sheet) -> np.ndarray:

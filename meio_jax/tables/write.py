@@ -52,7 +52,10 @@ def targets_table(
             }
         )
         parts.append(frame)
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    numbers = table.select_dtypes("number").columns
+    table[numbers] = table[numbers] + 0.0  # no minus zero
+    return table
 
 
 def _repeat(values, shape, axis):

@@ -21,6 +21,7 @@ def tables(
     storage=np.inf,
     weight=None,
     lead_time=0,
+    waits=False,
 ):
     """Tables with the demand as the user's own scenarios, used exactly as they are.
 
@@ -34,6 +35,7 @@ def tables(
       volume: of each item.
       storage: capacity of each node; inf for none.
       weight: of each scenario; equal unless given.
+      waits: whether customers wait: the penalty is a backorder cost a period.
       lead_time: of the lane from a DC to each node, periods; 0 for no lane.
     """
     demand, holding = np.asarray(demand, float), np.asarray(holding, float)
@@ -46,7 +48,8 @@ def tables(
     frames = {
         "items": {
             "item": np.arange(items), "unit_cost": 0.0, "unit_volume": volume,
-            "unit_weight": unit_weight, "lost_sale_cost": penalty, "late_cost": 0.0,
+            "unit_weight": unit_weight, "late_cost": 0.0,
+            "backorder_cost" if waits else "lost_sale_cost": penalty,
         },
         "nodes": {"node": np.arange(nodes), "type": "fc"},
         "item_nodes": {

@@ -36,7 +36,7 @@ def test_the_least_is_filled_with_defaults():
     assert {name for name, _ in clean} == set(TABLES) - {"history", "scenarios"}
     assert clean.items.drop(columns="item").iloc[0].to_dict() == pytest.approx({
         "unit_cost": 10, "unit_volume": 0, "unit_weight": 0, "unit_price": 16,
-        "penalty": 6, "late_cost": 0.32, "holding_cost": 2.5 / 52.1775,
+        "penalty": 6, "waits": False, "late_cost": 0.32, "holding_cost": 2.5 / 52.1775,
         "case_pack": 1, "size_class": "all",
     })  # fmt: skip
     assert (

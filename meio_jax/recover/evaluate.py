@@ -164,7 +164,9 @@ class Evaluator:
             holding=np.einsum("in,itn->it", items.holding, cell["left"]),
             shipping=cell["cost"] - paid,
             lost=cell["unmet"] * items.penalty[:, None],
-            flow=flow / cover[:, None], unmet=total["unmet"] / cover, demand=cell["demand"].sum(axis=0) / cover,
+            flow=flow / cover[:, None],
+            unmet=total["unmet"] / cover,
+            demand=cell["demand"].sum(axis=0) / cover,
         )  # fmt: skip
 
     def _item_costs(self):

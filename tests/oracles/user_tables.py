@@ -35,7 +35,7 @@ def tables(
       volume: of each item.
       storage: capacity of each node; inf for none.
       weight: of each scenario; equal unless given.
-      waits: whether customers wait: the penalty is a backorder cost a period.
+      waits: whether customers wait, and the penalty is paid every period.
       lead_time: of the lane from a DC to each node, periods; 0 for no lane.
     """
     demand, holding = np.asarray(demand, float), np.asarray(holding, float)

@@ -200,8 +200,7 @@ class _Run:
             "lbfgs": optax.lbfgs(linesearch=None),
         }
         held = sum(
-            float(g.items.holding.mean(axis=1) @ np.ones(len(g.items)))
-            for g in self.problem.groups
+            float(g.items.holding.mean(axis=1).sum()) for g in self.problem.groups
         )
         return FirstOrder(
             optimiser=optimiser[options.method], stages=stages, unit=max(held, 1e-9),

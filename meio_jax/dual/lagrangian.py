@@ -85,12 +85,11 @@ def evaluate(
       passes: the most passes over the atoms.
     """
     prices = prices.astype(rows.atoms.dtype)
-    services = rows.unit_cost, rows.cost_per_weight, rows.days_late
 
     def chunk(part):
         item, cell = part
         cost = jax.vmap(serve_cost, (None, 0, 0))(
-            services, item["weight"], item["late_cost"]
+            rows.services, item["weight"], item["late_cost"]
         )
         cost = cost - item["holding"][:, :, None]
         charge, toll = jax.vmap(lambda v, h: charges(rows.window, v, h, prices))(
@@ -138,10 +137,9 @@ def evaluate(
         if flows:
 
             def ship(toll, steps, own, slot, volume, mean, shortage):
-                pull = jax.vjp(
-                    lambda t: weights(t, steps, own, slot, volume, mean), toll
-                )
-                return pull[1]((jnp.ones((), toll.dtype), shortage))[0]
+                of_toll = lambda t: weights(t, steps, own, slot, volume, mean)
+                _, back = jax.vjp(of_toll, toll)
+                return back((jnp.ones((), toll.dtype), shortage))[0]
 
             per_cell = jax.vmap(ship, (0, None, None, None, None, 0, 0))
             moved = jax.vmap(per_cell)(
@@ -174,15 +172,8 @@ def evaluate(
             solved.residual.max(),
         )
 
-    items = {
-        k: getattr(rows, k)
-        for k in ("mean", "slot", "weight", "late_cost", "volume", "penalty", "holding")
-    } | {"paid": rows.paid}
-    cells = {
-        k: getattr(rows, k) for k in ("atoms", "width", "anchor", "lower", "upper")
-    }
-    cells["start"] = start
-    sums, target, shipped, residual = jax.lax.map(chunk, (items, cells))
+    cells = rows.by_cell | {"start": start}
+    sums, target, shipped, residual = jax.lax.map(chunk, (rows.by_item, cells))
     wide = jnp.result_type(float)  # float64 where JAX allows it
     value, use, bend = (x.astype(wide).sum(axis=0) for x in sums[:3])
     return Evaluation(value, target, shipped, use, bend, residual.max(), sums[3].mean())
@@ -289,9 +280,7 @@ def exact_bound(
     """
     wide = jnp.result_type(float)  # float64 where JAX allows it
     narrow = rows.atoms.dtype
-    services = tuple(
-        x.astype(wide) for x in (rows.unit_cost, rows.cost_per_weight, rows.days_late)
-    )
+    services = tuple(x.astype(wide) for x in rows.services)
     prices = prices.astype(wide)
     window = rows.window.astype(wide)
     prob = rows.prob.astype(wide)
@@ -343,10 +332,5 @@ def exact_bound(
         )  # fmt: skip
         return base.sum() + value.sum() - item["paid"].astype(wide).sum()
 
-    items = {
-        k: getattr(rows, k)
-        for k in ("mean", "slot", "weight", "late_cost", "volume", "penalty", "holding")
-    } | {"paid": rows.paid}
-    cells = {k: getattr(rows, k) for k in ("atoms", "width", "lower", "upper")}
-    cells["start"] = start
-    return jax.lax.map(chunk, (items, cells)).sum()
+    cells = rows.by_cell | {"start": start}
+    return jax.lax.map(chunk, (rows.by_item, cells)).sum()

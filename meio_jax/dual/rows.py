@@ -7,6 +7,7 @@ are more scenarios than atoms, neighbours in size are averaged, which lowers the
 expected shortage (Jensen): the kernel stays a bound.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import equinox as eqx
@@ -20,6 +21,11 @@ from meio_jax.kernels.tree import TreeShape
 from meio_jax.problem import Group, Network, Problem
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import Sample, window_demand
+
+BY_ITEM = (
+    "mean", "slot", "weight", "late_cost", "volume", "penalty", "holding", "paid",
+)  # fmt: skip
+BY_CELL = "atoms", "width", "anchor", "lower", "upper"
 
 
 class Rows(eqx.Module):
@@ -46,7 +52,6 @@ class Rows(eqx.Module):
       ring: first level whose pool holds both a node and the home of a class.
       home: home of each class.
       shape: the tree.
-      items: items, without those that fill the last chunk.
       buckets: buckets of a pool.
       lift: factor on the cost of a shortage in each chunk's planning, 1 for the kernel
         as it is; bounds do not see it.
@@ -75,8 +80,22 @@ class Rows(eqx.Module):
     ring: Int[Array, "nodes classes"]
     home: Int[Array, " classes"]
     shape: TreeShape
-    items: int = eqx.field(static=True)
     buckets: int = eqx.field(static=True)
+
+    @property
+    def by_item(self) -> dict[str, Array]:
+        """What a pass over chunks reads of the items."""
+        return {name: getattr(self, name) for name in BY_ITEM}
+
+    @property
+    def by_cell(self) -> dict[str, Array]:
+        """What a pass over chunks reads of the cells."""
+        return {name: getattr(self, name) for name in BY_CELL}
+
+    @property
+    def services(self) -> tuple[Array, Array, Array]:
+        """Unit cost, cost per weight and days late of every node and class."""
+        return self.unit_cost, self.cost_per_weight, self.days_late
 
     @property
     def levels(self) -> int:
@@ -199,26 +218,16 @@ def build_rows(
         ring=jnp.asarray(network.ring),
         home=jnp.asarray(network.home),
         shape=shape,
-        items=len(items),
         buckets=count,
     )
-
-
-SHARED = (
-    "prob", "unit_cost", "cost_per_weight", "days_late", "window", "lift", "ring",
-    "home", "shape",
-)  # fmt: skip
 
 
 def take_chunks(rows: Rows, chosen) -> Rows:
     """The rows of some chunks alone."""
     pick = {
-        name: getattr(rows, name)[chosen]
-        for name in vars(rows)
-        if name not in (*SHARED, "items", "buckets")
+        name: value[chosen] for name, value in (rows.by_item | rows.by_cell).items()
     }
-    keep = {name: getattr(rows, name) for name in SHARED}
-    return Rows(**pick, **keep, items=rows.items, buckets=rows.buckets)
+    return replace(rows, **pick)
 
 
 def serve_cost(services, weight, late_cost):
@@ -232,8 +241,8 @@ def _finite(x):
 
 
 def _averaging(weight, atoms):
-    """Matrix that turns sorted scenarios into atoms, and the atoms' weights; None keeps
-    the scenarios, as weights of their own demand."""
+    """Matrix that turns sorted scenarios into atoms, and the atoms' weights; the
+    identity keeps the scenarios."""
     count = len(weight)
     if count <= atoms or not np.allclose(weight, 1 / count):
         return np.eye(count), weight

@@ -14,12 +14,11 @@ from meio_jax.kernels.tree import descend, exact_terms, unit_moves
 
 def _cells(rows: Rows, prices: Prices, item):
     """Charges and drops of a chunk's cells at the prices, unsmoothed."""
-    services = rows.unit_cost, rows.cost_per_weight, rows.days_late
     sharp = 1e-6 + 0 * rows.lift
 
     def one(volume, holding, weight, late_cost, penalty, slot, mean):
         charge, toll = charges(rows.window, volume, holding, prices)
-        cost = serve_cost(services, weight, late_cost) - holding[:, None]
+        cost = serve_cost(rows.services, weight, late_cost) - holding[:, None]
         steps = service_levels(cost, penalty, rows.ring, rows.levels)
         own = cost[rows.home, jnp.arange(len(rows.home))]
 
@@ -34,11 +33,6 @@ def _cells(rows: Rows, prices: Prices, item):
     charge, drop = jax.vmap(one)(*(item[k] for k in keys))
     join = lambda x: x.reshape(-1, *x.shape[2:])
     return join(charge), join(drop)
-
-
-def _items(rows: Rows):
-    keys = "volume", "holding", "weight", "late_cost", "penalty", "slot", "mean"
-    return {k: getattr(rows, k) for k in keys}
 
 
 @jax.jit
@@ -56,7 +50,7 @@ def unit_values(
         )
         return moves.more, moves.less
 
-    return jax.lax.map(chunk, (_items(rows), rows.atoms, target))
+    return jax.lax.map(chunk, (rows.by_item, rows.atoms, target))
 
 
 @jax.jit
@@ -73,7 +67,7 @@ def shortage_cost(
         short, _ = jax.vmap(exact_terms, in_axes=(1, None, 0))(atoms, rows.prob, stock)
         return jnp.sum(drop * short)
 
-    return jax.lax.map(chunk, (_items(rows), rows.atoms, target)).sum()
+    return jax.lax.map(chunk, (rows.by_item, rows.atoms, target)).sum()
 
 
 @partial(jax.jit, static_argnames=("steps",))
@@ -96,5 +90,5 @@ def whole_optimum(
         )
 
     return jax.lax.map(
-        chunk, (_items(rows), rows.atoms, rows.lower, rows.upper, target)
+        chunk, (rows.by_item, rows.atoms, rows.lower, rows.upper, target)
     )

@@ -78,7 +78,7 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
     options = config.scenarios
     sample = draw_sample(
         problem, count=options.count, seed=options.seed, block=options.block,
-        recent=options.recent,
+        recent=options.recent, common=options.common,
     )  # fmt: skip
     solution = solve_problem(problem, sample, config.solver, callback)
     device = jax.devices()[0]

@@ -139,12 +139,15 @@ class Scenarios(_Section):
       seed: of the draw; the same seed gives the same scenarios.
       block: periods in a bootstrap block.
       recent: the last so many periods of history are used; 0 means all.
+      common: of a forecast, coefficient of variation of the factor that all items of a
+        period share; 0 means independent items.
     """
 
     count: int = _count(64, low=1)
     seed: int = _count(0, low=0)
     block: int = _count(4, low=1)
     recent: int = _count(0, low=0)
+    common: float = _amount(0.0)
 
 
 @dataclass(frozen=True)

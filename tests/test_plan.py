@@ -258,3 +258,9 @@ def test_a_region_that_no_node_ships_to_is_refused(solved):
     with pytest.raises(InputError, match=r"E32 .*region 'Mars' has demand") as caught:
         solved(added("demand.csv", "A,Mars,2026-01-05,4,1"))
     assert [fault.code for fault in caught.value.faults.errors] == ["E32"]
+
+
+def test_a_common_factor_moves_all_items_and_makes_plans_dearer(plan, solved):
+    shared = solved(None, "scenarios.common=0.5")
+    assert shared.facts["options"]["scenarios"]["common"] == 0.5
+    assert shared.cost > plan.cost

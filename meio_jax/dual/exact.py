@@ -1,0 +1,157 @@
+"""Items solved exactly at given prices: K2 on all scenarios and all classes.
+
+What the tree kernel estimates for all items, this proves for those it is given. Each
+cell keeps, per scenario, only the classes that have demand in it; slow movers cost
+little.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from meio_jax.dual.lagrangian import charges
+from meio_jax.dual.rows import serve_cost
+from meio_jax.kernels.node_dual import admissible, item_bound, item_dual
+from meio_jax.problem import Group, Problem, take_items
+from meio_jax.scenarios.load import SlotSource
+from meio_jax.scenarios.sample import Sample, window_demand
+
+CHUNK = 4  # items drawn at once
+
+
+class Exact(NamedTuple):
+    """The exact Lagrangian optimum of some items at some prices, by period.
+
+    Attributes:
+      bound: no targets in the box have a smaller Lagrangian, money; float64.
+      target: optimal targets, units.
+      shipped: expected shipments of a period at them, units.
+      gap: complementarity that the method left, money.
+    """
+
+    bound: Float[np.ndarray, "items periods"]
+    target: Float[np.ndarray, "items periods nodes"]
+    shipped: Float[np.ndarray, "items periods nodes"]
+    gap: Float[np.ndarray, "items periods"]
+
+
+def solve_items(
+    problem: Problem,
+    index: int,
+    sample: Sample,
+    chosen: Int[np.ndarray, " items"],
+    prices: Float[np.ndarray, "3 nodes periods"],
+    start: Float[np.ndarray, "items periods nodes"],
+    *,
+    pinned: bool = False,
+    dtype=jnp.float32,
+    tolerance: float = 1e-6,
+) -> Exact:
+    """Solves items of a group, or prices given targets, at the capacities' prices.
+
+    Args:
+      problem: the problem.
+      index: which group.
+      sample: the scenarios.
+      chosen: items of the group.
+      prices: money per unit of capacity at the group's nodes.
+      start: targets to start from, units.
+      pinned: keep the targets: `bound` is then their own Lagrangian from below.
+      dtype: of the steps; what is proven is computed in float64 where JAX allows it.
+      tolerance: complementarity at which to stop, as a share of a cell's cost.
+    """
+    group = take_items(problem.groups[index], chosen)
+    network, items = group.network, group.items
+    source = SlotSource(problem, group, sample)
+    window = 1 + sample.lead[index].mean(axis=(1, 2))
+    constants = (
+        jnp.asarray(source.slot), jnp.asarray(sample.lead[index]),
+        jnp.asarray(network.home), jnp.asarray(sample.weight),
+        jnp.asarray(network.unit_cost), jnp.asarray(network.cost_per_weight),
+        jnp.asarray(network.days_late), jnp.asarray(window), jnp.asarray(prices),
+    )  # fmt: skip
+    before = 1 - network.spread / window[network.home]
+    chunk = min(CHUNK, len(chosen))
+
+    def part(first):
+        with jax.enable_x64(True):
+            last = min(first + chunk, len(chosen))
+            take = np.minimum(np.arange(first, first + chunk), last - 1)
+            slots = source(first, last)[np.minimum(np.arange(chunk), last - first - 1)]
+            demand = _window(slots, *constants[:3], longest=sample.longest)
+            most = int((demand > 0).sum(axis=1).max())
+            width = min(int(4 ** np.ceil(np.log(max(most, 4)) / np.log(4))),
+                        demand.shape[1])  # fmt: skip
+            lower = start[take] if pinned else items.lower[take]
+            upper = start[take] if pinned else items.upper[take]
+            done = _solve(
+                demand, constants, start[take], lower, upper, items.volume[take],
+                items.weight[take], items.late_cost[take], items.penalty[take],
+                items.holding[take], before, width=width, dtype=dtype,
+                tolerance=tolerance,
+            )  # fmt: skip
+            return tuple(np.asarray(x, float)[: last - first] for x in done)
+
+    parts = [part(first) for first in range(0, len(chosen), chunk)]
+    bound, target, shipped, gap = (
+        np.concatenate(x) for x in zip(*parts, strict=True)
+    )
+    return Exact(bound, target, shipped / window, gap)
+
+
+@partial(jax.jit, static_argnames=("longest",))
+def _window(slots, slot, lead, home, *, longest):
+    """Window demand: items, classes, periods, scenarios."""
+    one = partial(window_demand, slot=slot, lead=lead, home=home, longest=longest)
+    return jax.vmap(one)(slots)
+
+
+@partial(jax.jit, static_argnames=("width", "dtype", "tolerance"))
+def _solve(
+    demand, constants, start, lower, upper, volume, weight, late_cost, penalty,
+    holding, before, *, width, dtype, tolerance,
+):  # fmt: skip
+    _, _, _, prob, *services, window, prices = constants
+    narrow = lambda x: x.astype(dtype)
+
+    def item(part):
+        demand, start, lower, upper, volume, weight, late_cost, penalty, holding = part
+        charge, toll = charges(window, volume, holding, prices)
+        serve = serve_cost(services, weight, late_cost)
+        cost = serve - holding[:, None]
+        paid = (before * jnp.minimum(serve.min(axis=0), penalty)) @ (
+            demand.astype(float) @ prob
+        )
+
+        def cell(part):
+            demand, charge, toll, start, lower, upper, paid = part
+            order = jnp.argsort(-demand, axis=1)[:, :width]  # classes with demand first
+            few = jnp.take_along_axis(demand, order, axis=1).astype(float)
+            tolled = cost + toll[:, None]
+            own = jnp.moveaxis(tolled[:, order], 1, 0)  # draws nodes few
+            top = jnp.maximum(demand.sum(axis=1).max(), 0.0)
+            upper = jnp.clip(jnp.minimum(upper, top), lower, None)
+            found = item_dual(
+                narrow(few), narrow(prob), narrow(own), narrow(penalty),
+                narrow(charge), narrow(lower), narrow(upper), narrow(start),
+                tolerance=tolerance,
+            )  # fmt: skip
+            moves = upper > lower
+            price = admissible(found.price.astype(float), prob, charge, moves)
+            bound = item_bound(
+                price, few, prob, own, penalty, charge, lower, upper
+            )
+            return bound - paid, found.target, narrow(prob) @ found.shipped, found.gap
+
+        periods = jnp.moveaxis(demand, 0, 2)  # periods scenarios classes
+        return jax.lax.map(cell, (periods, charge, toll, start, lower, upper, paid))
+
+    demand = jnp.asarray(demand)
+    return jax.lax.map(
+        item,
+        (demand, start, lower, upper, volume, weight, late_cost, penalty, holding),
+    )

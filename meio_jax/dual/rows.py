@@ -148,11 +148,11 @@ def build_rows(
       atoms: points kept per pool and bucket, divided over the regimes; no fewer than
         the scenarios are kept if these have weights of their own.
       dtype: of the planning arithmetic.
-      chunk: items drawn at once.
+      chunk: items drawn at once; fewer where there are fewer, unless `chunks` is given.
       chunks: least number of chunks, filled up with empty ones.
     """
     network, items = group.network, group.items
-    chunk = min(chunk, len(items))
+    chunk = chunk if chunks else min(chunk, len(items))
     source = SlotSource(problem, group, sample)
     regimes = problem.regimes
     average, prob = _averaging(sample.weight, atoms, regimes)

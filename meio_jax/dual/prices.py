@@ -141,13 +141,15 @@ class Dual:
             *((2 + k, 0, np.kron(own[:, k : k + 1], eye), 0) for k in range(regimes)),
         )
         for t in range(periods):
-            for ra, da, ea, va in maps:
-                for rb, db, eb, vb in maps:
-                    if t + da >= periods or t + db >= periods:
-                        continue
-                    i, j = place[ra, node, t + da], place[rb, node, t + db]
-                    left, right = i >= 0, j >= 0
-                    if not left.any() or not right.any():
-                        continue
-                    block = ea.T @ bend[2 - va - vb, t] @ eb
-                    curve[np.ix_(i[left], j[right])] += block[np.ix_(left, right)]
+            parts = []
+            for volume in (0, 1):
+                here = [
+                    (place[resource, node, t + ahead], effect)
+                    for resource, ahead, effect, power in maps
+                    if power == volume and t + ahead < periods
+                ]
+                at, to = (np.concatenate(x, -1) for x in zip(*here, strict=True))
+                parts.append((volume, at[at >= 0], to[:, at >= 0]))
+            for va, i, left in parts:
+                for vb, j, right in parts:
+                    curve[np.ix_(i, j)] += left.T @ bend[2 - va - vb, t] @ right

@@ -74,8 +74,9 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
     from meio_jax.tables.build import build
 
     begin = time.perf_counter()
-    problem, labels = build(examined.tables, examined.calendar)
     options = config.scenarios
+    problem, labels = build(examined.tables, examined.calendar)
+    problem = replace(problem, regimes=options.regimes)
     sample = draw_sample(
         problem, count=options.count, seed=options.seed, block=options.block,
         recent=options.recent, common=options.common,
@@ -93,7 +94,7 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
             "regions": len(labels.regions),
             "speeds": len(labels.speeds),
             "periods": len(labels.periods),
-            "capacities": int((problem.capacities < float("inf")).sum()),
+            "capacities": int((problem.limits < float("inf")).sum()),
         },
         "versions": versions(),
         "device": f"{device.platform} ({device.device_kind})",

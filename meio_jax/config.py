@@ -141,6 +141,9 @@ class Scenarios(_Section):
       recent: the last so many periods of history are used; 0 means all.
       common: of a forecast, coefficient of variation of the factor that all items of a
         period share; 0 means independent items.
+      regimes: bins of equal size, by the demand of all items, within each of which
+        outbound capacities hold; it divides the number of scenarios. 1 means that they
+        hold in expectation over all scenarios.
     """
 
     count: int = _count(64, low=1)
@@ -148,6 +151,7 @@ class Scenarios(_Section):
     block: int = _count(4, low=1)
     recent: int = _count(0, low=0)
     common: float = _amount(0.0)
+    regimes: int = _count(1, low=1, high=64)
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,13 @@ class Solution(NamedTuple):
       bound: no plan of the model costs less on these scenarios, money.
       free_value: smoothed dual at no price: what the plan would cost without
         capacities.
-      prices: money per unit of capacity; storage, inbound, outbound.
+      prices: money per unit of capacity; storage, inbound, outbound of each regime.
       bound_prices: the prices at which the bound was proven.
       use: use of each by the plan.
       targets: order-up-to levels of each group, units.
       outcomes: what they do.
-      tolls: price of a window shipment that steers fulfilment, of each group.
+      tolls: price of a window shipment in each regime that steers fulfilment, of each
+        group.
       evaluations: of the full dual.
       history: lines of the log.
     """
@@ -81,12 +82,12 @@ class Solution(NamedTuple):
     cost: float
     bound: float
     free_value: float
-    prices: Float[np.ndarray, "3 nodes periods"]
-    bound_prices: Float[np.ndarray, "3 nodes periods"]
-    use: Float[np.ndarray, "3 nodes periods"]
+    prices: Float[np.ndarray, "resources nodes periods"]
+    bound_prices: Float[np.ndarray, "resources nodes periods"]
+    use: Float[np.ndarray, "resources nodes periods"]
     targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
     outcomes: tuple[Outcome, ...]
-    tolls: tuple[Float[np.ndarray, "nodes periods"], ...]
+    tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
     evaluations: int
     history: tuple[Progress, ...]
 
@@ -300,7 +301,9 @@ class _Run:
         evaluator = Evaluator(one, k, self.sample)
         sample = take_chunks(rows, picked)
         sample = eqx.tree_at(lambda r: r.lift, sample, jnp.ones_like(sample.lift))
-        toll = np.zeros((len(group.network.node), self.problem.periods))
+        toll = np.zeros(
+            (self.problem.regimes, len(group.network.node), self.problem.periods)
+        )
 
         def ratio(targets) -> float:
             y = targets[picked]
@@ -445,7 +448,7 @@ class _Run:
         """Units off until every capacity fits, as far as the last outcome can tell."""
         problem = eqx.tree_at(
             lambda p: (p.storage, p.inbound, p.outbound), self.problem,
-            tuple(c * spare for c in self.problem.capacities),
+            tuple(c * spare for c in self.problem.limits),
         )  # fmt: skip
         use = use.copy()
         ships = tuple(
@@ -459,11 +462,14 @@ class _Run:
                 fewer = before[k] - targets[k]
                 node, volume = group.network.node, group.items.volume
                 use[0, node] -= np.einsum("i,itn->nt", volume, fewer)
-                sent = (fewer * ships[k]).sum(axis=0).T
+                by_regime = (
+                    (fewer[:, :, None] * ships[k]).sum(axis=0).transpose(1, 2, 0)
+                )
+                sent = by_regime.sum(axis=0)
                 gone = fewer.sum(axis=0).T
                 use[1, node] -= gone
                 use[1, node, 1:] += (gone - sent)[:, :-1]  # to be bought a period later
-                use[2, node] -= sent
+                use[2:, node] -= by_regime
             same = all(
                 np.array_equal(a, b) for a, b in zip(before, targets, strict=True)
             )
@@ -497,9 +503,9 @@ class _Run:
         )
 
     def _toll(self, prices, window):
-        """Price of a window shipment from each node in each period."""
+        """Price of a window shipment in each regime from each node in each period."""
         later = np.pad(prices[1][:, 1:], ((0, 0), (0, 1)))
-        return (prices[2] + later) / window[:, None]
+        return (prices[2:] + later) / window[:, None]
 
     def _status(self, cost, bound, use) -> str:
         if violation(self.problem, use) > 0:

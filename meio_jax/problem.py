@@ -138,10 +138,13 @@ class Problem(eqx.Module):
       groups: the items by the set of buildings that may hold them.
       storage: volume that fits into a node at the start of a period; inf for no limit.
       inbound: units that a node can receive in a period, in expectation.
-      outbound: units that a node can ship in a period, in expectation.
+      outbound: units that a node can ship in a period, in expectation within each
+        regime of load.
       kind: where slots of demand come from: "history", "scenarios" or "forecast".
       slots: number of slots of demand.
       weight: weight of each of the user's scenarios, summing to 1; empty otherwise.
+      regimes: bins of equal size that the scenarios of a period are cut into by their
+        load; 1 for none.
     """
 
     groups: tuple[Group, ...]
@@ -151,15 +154,27 @@ class Problem(eqx.Module):
     weight: Float[np.ndarray, " scenarios"]
     kind: str = eqx.field(static=True)
     slots: int = eqx.field(static=True)
+    regimes: int = eqx.field(static=True, default=1)
 
     @property
     def periods(self) -> int:
         return self.storage.shape[1]
 
     @property
-    def capacities(self) -> Shaped[np.ndarray, "3 all_nodes periods"]:
+    def limits(self) -> Shaped[np.ndarray, "3 all_nodes periods"]:
         """Storage, inbound and outbound, stacked in this order."""
         return np.stack([self.storage, self.inbound, self.outbound])
+
+    @property
+    def capacities(self) -> Shaped[np.ndarray, "resources all_nodes periods"]:
+        """Storage, inbound and the outbound of each regime, stacked in this order.
+
+        The rows of the dual. What a node ships in a regime is counted times the chance
+        of the regime, and so is what it can ship: uses and capacities of the regimes
+        add up, and a price is money per unit shipped while the regime holds.
+        """
+        share = self.outbound / self.regimes
+        return np.stack([self.storage, self.inbound, *[share] * self.regimes])
 
 
 def take_items(group: Group, chosen: Int[np.ndarray, " chosen"]) -> Group:

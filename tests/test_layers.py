@@ -16,7 +16,7 @@ LEFT = {  # each room and the rooms that it may import
     "config": "faults",
     "problem": "",
     "network": "problem",
-    "scenarios": "problem",
+    "scenarios": "faults problem",
     "kernels": "",
     "dual": "problem scenarios kernels",
     "recover": "problem scenarios kernels dual",

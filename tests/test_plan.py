@@ -264,3 +264,29 @@ def test_a_common_factor_moves_all_items_and_makes_plans_dearer(plan, solved):
     shared = solved(None, "scenarios.common=0.5")
     assert shared.facts["options"]["scenarios"]["common"] == 0.5
     assert shared.cost > plan.cost
+
+
+def test_regimes_give_each_outbound_capacity_a_price_by_regime(solved):
+    tight = edited("capacities.csv", "capacity", "22", 2)
+    made = solved(tight, "scenarios.regimes=4", "scenarios.common=0.4")
+    check_plan(made)
+    columns = [f"price_regime_{k}" for k in range(1, 5)]
+    flow = made.prices[made.prices["resource"] == "outbound"]
+    assert len(flow) == 1  # as many rows as capacities
+    assert_allclose(flow["price"], flow[columns].mean(axis=1), rtol=1e-12)
+    assert (flow["price_regime_4"] > flow["price_regime_1"] + 0.1).all()
+    assert made.prices.loc[flow.index[0], "utilization"] <= 1 + 1e-9
+    assert (flow["utilization"] >= flow["use"] / flow["capacity"]).all()
+    rest = made.prices[made.prices["resource"] != "outbound"]
+    assert rest[columns].isna().all(axis=None)
+    assert made.facts["sizes"]["capacities"] == len(made.prices)
+
+
+def test_one_regime_is_the_plan_as_it_was(solved, plan):
+    assert not any("regime" in column for column in plan.prices)
+    assert solved(None, "scenarios.regimes=1").cost == plan.cost
+
+
+def test_regimes_that_do_not_divide_the_scenarios_are_refused(solved):
+    with pytest.raises(InputError, match=r"= 3: must divide .* scenarios, 8"):
+        solved(None, "scenarios.regimes=3")

@@ -15,7 +15,7 @@ def group_bound(
     group: Group,
     index: int,
     sample: Sample,
-    prices: Float[np.ndarray, "3 nodes periods"],
+    prices: Float[np.ndarray, "resources nodes periods"],
     targets: Float[np.ndarray, "items periods nodes"],
     *,
     buckets: int,

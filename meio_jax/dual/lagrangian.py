@@ -5,6 +5,7 @@ B (inbound) and C (outbound) an item decouples by period:
 
     sum_t (h + v A_t + B_t - B_(t+1)) y_t + (C_t + B_(t+1) - (m-1) v A_t) s_t + costs
 
+C may differ by regime of load, and is then that of the regime that a shipment is in.
 Storage is the stock on hand when a period starts, v (y - (m-1) s): where orders protect
 m periods, all but one period's shipments are on their way. By Danskin's theorem the
 derivative in a price is the use less the capacity.
@@ -24,7 +25,7 @@ from meio_jax.kernels.tree import dual_value, minimise, tree_inverse
 PULL = 0.05  # share of the holding cost that draws targets to the nodes' own demand
 AROUND = 0.2  # share of the density around in Jacobians: steps cross many kinks
 
-Prices = Float[Array, "3 nodes periods"]
+Prices = Float[Array, "resources nodes periods"]  # storage, inbound, outbound by regime
 
 
 class Evaluation(NamedTuple):
@@ -34,10 +35,12 @@ class Evaluation(NamedTuple):
       value: sum of the cells' smoothed Lagrangians, money.
       target: y of every cell, units.
       shipped: shipments of every cell in a period, units.
-      use: storage (volume), inbound and outbound (units) of each node and period;
-        inbound is short of the starting stock of the first period.
-      bend: sums of the cells' second derivatives in the charges of y and of s, weighted
-        by volume^2, volume and 1; zeros where they were not asked for.
+      use: storage (volume), inbound and the outbound of each regime (units, times the
+        regime's share) of each node and period; inbound is short of the starting stock
+        of the first period.
+      bend: sums of the cells' second derivatives in the charges of y and of every
+        regime's s, weighted by volume^2, volume and 1; zeros where they were not asked
+        for.
       residual: the largest residual of the cells.
       passes: passes over the atoms, mean.
     """
@@ -45,18 +48,20 @@ class Evaluation(NamedTuple):
     value: Float[Array, ""]
     target: Float[Array, "chunks cells nodes"]
     shipped: Float[Array, "chunks cells nodes"]
-    use: Float[Array, "3 nodes periods"]
-    bend: Float[Array, "3 periods twice twice"]
+    use: Float[Array, "resources nodes periods"]
+    bend: Float[Array, "3 periods charges charges"]
     residual: Float[Array, ""]
     passes: Float[Array, ""]
 
 
 def charges(window, volume, holding, prices):
-    """Charges on y and on window shipments of one item, periods by nodes."""
-    storage, inbound, outbound = (p.T for p in prices)
+    """Charges on y, periods by nodes, and on the window shipments of each regime,
+    periods by regimes by nodes, of one item."""
+    storage, inbound = prices[0].T, prices[1].T
+    outbound = jnp.moveaxis(prices[2:], 2, 0)
     later = jnp.concatenate([inbound[1:], jnp.zeros_like(inbound[:1])])
     on_stock = holding + volume * storage + inbound - later
-    on_ship = outbound + later - (window - 1) * volume * storage
+    on_ship = outbound + (later - (window - 1) * volume * storage)[:, None]
     return on_stock, on_ship / window
 
 
@@ -76,7 +81,8 @@ def evaluate(
 
     Args:
       rows: the group.
-      prices: money per unit of capacity, >= 0: storage, inbound, outbound.
+      prices: money per unit of capacity, >= 0: storage, inbound, each regime's
+        outbound.
       start: targets to start from.
       stage: factor on the smoothing widths.
       softness: temperature of the choice between nodes, money per unit.
@@ -101,18 +107,23 @@ def evaluate(
         )
         own = jnp.take_along_axis(cost, rows.home[None, None, :], axis=1)[:, 0]
         weights = partial(home_weights, rows, softness)
+        volume = item["mean"].sum(axis=2).mean(axis=1)
         if flows:
-            per_cell = jax.vmap(weights, (0, None, None, None, None, 0))
+            per_regime = jax.vmap(weights, (0, None, None, None, None, 0))
+            per_cell = jax.vmap(per_regime, (0, None, None, None, None, 0))
             base, drop = jax.vmap(per_cell)(
-                toll, steps, own, item["slot"], item["mean"].mean(axis=1), item["mean"]
+                toll, steps, own, item["slot"], volume, item["mean"]
             )
         else:
-            free = jnp.zeros_like(toll[:, 0])
+            free = jnp.zeros_like(toll[:, 0, 0])
             base, drop = jax.vmap(weights)(
-                free, steps, own, item["slot"], item["mean"].mean(axis=1),
-                item["mean"].sum(axis=1),
-            )  # fmt: skip
-            drop = jnp.repeat(drop[:, None], periods, axis=1)
+                free, steps, own, item["slot"], volume, item["mean"].sum(axis=(1, 2))
+            )
+            drop = jnp.broadcast_to(
+                drop[:, None, None],
+                (len(drop), periods, rows.regimes, *drop.shape[1:]),
+            )
+        drop = by_pool(drop)
         join = lambda x: x.reshape(-1, *x.shape[2:])
         pull = PULL * stage * jnp.repeat(item["holding"], periods, axis=0)
         near = cell["anchor"] + 0.1 * cell["anchor"].sum(axis=1, keepdims=True)
@@ -141,14 +152,16 @@ def evaluate(
                 _, back = jax.vjp(of_toll, toll)
                 return back((jnp.ones((), toll.dtype), shortage))[0]
 
-            per_cell = jax.vmap(ship, (0, None, None, None, None, 0, 0))
+            per_regime = jax.vmap(ship, (0, None, None, None, None, 0, 0))
+            per_cell = jax.vmap(per_regime, (0, None, None, None, None, 0, 0))
             moved = jax.vmap(per_cell)(
-                toll, steps, own, item["slot"], item["mean"].mean(axis=1),
-                item["mean"], split(terms.shortage),
+                toll, steps, own, item["slot"], volume, item["mean"],
+                by_regime(split(terms.shortage), rows.regimes),
             )  # fmt: skip
-            shipped = moved / rows.window
+            moved = moved / rows.window
         else:
-            shipped = jnp.zeros_like(charge)
+            moved = jnp.zeros_like(toll)
+        shipped = moved.sum(axis=2)
         y = split(solved.target)
         stored = jnp.einsum(
             "i,itn->nt", item["volume"], y - (rows.window - 1) * shipped
@@ -156,15 +169,17 @@ def evaluate(
         sent = shipped.sum(axis=0).T
         stock = y.sum(axis=0).T
         before = jnp.pad(stock - sent, ((0, 0), (1, 0)))[:, :-1]
-        use = jnp.stack([stored, stock - before, sent])
+        outbound = jnp.transpose(moved.sum(axis=0), (1, 2, 0))
+        use = jnp.concatenate([jnp.stack([stored, stock - before]), outbound])
         if curved:
             bend = _bend(
-                rows, item, toll, steps, own, split(join(drop)), split(terms.tail),
+                rows, item, toll, steps, own, drop, split(terms.tail),
                 split(terms.density + AROUND * terms.around), split(solved.free),
                 split(pull), flows, softness,
             )  # fmt: skip
         else:
-            bend = jnp.zeros((3, periods, 2 * nodes, 2 * nodes), value.dtype)
+            size = (1 + rows.regimes) * nodes
+            bend = jnp.zeros((3, periods, size, size), value.dtype)
         return (
             (value, use, bend, solved.passes.mean()),
             solved.target,
@@ -179,8 +194,21 @@ def evaluate(
     return Evaluation(value, target, shipped, use, bend, residual.max(), sums[3].mean())
 
 
+def by_pool(drop: Float[Array, "*cells regimes pools buckets"]):
+    """The drops with the regimes side by side on the axis of buckets, as in `Rows`."""
+    drop = jnp.moveaxis(drop, -3, -2)
+    return drop.reshape(*drop.shape[:-2], -1)
+
+
+def by_regime(terms: Float[Array, "*cells pools regimes*buckets"], regimes: int):
+    """The inverse of `by_pool`: the terms of each regime."""
+    terms = terms.reshape(*terms.shape[:-1], regimes, -1)
+    return jnp.moveaxis(terms, -2, -3)
+
+
 def home_weights(rows, softness, toll, steps, own, slot, volume, mean):
-    """Cost of the cheapest service, and drops, where tolls bear on each class's home.
+    """Cost of the cheapest service, and drops, where tolls bear on each class's home,
+    in one regime.
 
     What spills is priced without tolls: K1 does not see whether a node beyond the home
     has stock to ship, and would charge tolls to sites that have none. The bound does
@@ -211,10 +239,11 @@ def _bend(
 ):
     """Second derivatives of the cells' Lagrangians, summed over the chunk's items.
 
-    In the charges of y: minus the inverse Hessian. In the tolls: how the share served
-    from home, and the targets, answer.
+    In the charges of y: minus the inverse Hessian. In the tolls of every regime: how
+    the share served from home in it, and the targets, answer; regimes meet in the
+    targets alone.
     """
-    shape = rows.shape
+    shape, regimes = rows.shape, rows.regimes
     nodes = rows.ring.shape[0]
     curvature = (drop * density).sum(axis=-1)
     diagonal = curvature[..., :nodes] + pull
@@ -224,15 +253,15 @@ def _bend(
     )
     inverse = jax.vmap(jax.vmap(one))(curvature, diagonal, free)  # i t n n
     volume = item["volume"]
-    real = (item["mean"].sum(axis=(1, 2)) > 0).astype(volume.dtype)
+    real = (item["mean"].sum(axis=(1, 2, 3)) > 0).astype(volume.dtype)
     powers = jnp.stack([volume**2, volume, real])
     yy = -inverse
     if not flows:
         top = jnp.einsum("pi,itab->ptab", powers, yy)
-        return jnp.pad(top, ((0, 0), (0, 0), (0, nodes), (0, nodes)))
+        return jnp.pad(top, ((0, 0), (0, 0), *[(0, regimes * nodes)] * 2))
 
     def answer(toll, steps, own, slot, volume, mean, tail):
-        """d^2 / dy d toll and d^2 / d toll^2 of a cell; both are diagonal."""
+        """d^2 / dy d toll and d^2 / d toll^2 of a cell and regime, both diagonal."""
         at_home = jax.nn.sigmoid((steps[1] - own - toll[rows.home]) / softness)
         marginal = tail - jnp.pad(tail[:, :-1], ((0, 0), (1, 0)))
         weight = volume + 1e-12
@@ -241,14 +270,18 @@ def _bend(
         add = lambda x: jnp.zeros(nodes, tail.dtype).at[rows.home].add(x)
         return add(share * at_home), -add(mean * at_home * (1 - at_home)) / softness
 
-    per_cell = jax.vmap(answer, (0, None, None, None, None, 0, 0))
+    per_regime = jax.vmap(answer, (0, None, None, None, None, 0, 0))
+    per_cell = jax.vmap(per_regime, (0, None, None, None, None, 0, 0))
     cross, choice = jax.vmap(per_cell)(
-        toll, steps, own, item["slot"], item["mean"].mean(axis=1), item["mean"], tail
-    )
-    cross, choice = cross / rows.window, choice / rows.window**2
-    yg = -inverse * cross[..., None, :]
-    gg = -cross[..., :, None] * inverse * cross[..., None, :]
-    gg = gg + choice[..., :, None] * jnp.eye(nodes, dtype=choice.dtype)
+        toll, steps, own, item["slot"], item["mean"].sum(axis=2).mean(axis=1),
+        item["mean"], by_regime(tail, regimes),
+    )  # fmt: skip
+    flat = lambda x: x.reshape(*x.shape[:2], -1)  # i t regimes*nodes
+    cross, choice = flat(cross / rows.window), flat(choice / rows.window**2)
+    again = jnp.tile(inverse, (regimes, regimes))
+    yg = -again[..., :nodes, :] * cross[..., None, :]
+    gg = -cross[..., :, None] * again * cross[..., None, :]
+    gg = gg + choice[..., :, None] * jnp.eye(regimes * nodes, dtype=choice.dtype)
     top = jnp.concatenate([yy, yg], axis=-1)
     bottom = jnp.concatenate([jnp.swapaxes(yg, -1, -2), gg], axis=-1)
     return jnp.einsum("pi,itab->ptab", powers, jnp.concatenate([top, bottom], axis=-2))
@@ -304,13 +337,14 @@ def exact_bound(
             )
             return steps[0] @ mean.astype(wide), drop
 
-        per_cell = jax.vmap(weights, (0, None, None, None, None, None, 0))
+        per_regime = jax.vmap(weights, (0, None, None, None, None, None, 0))
+        per_cell = jax.vmap(per_regime, (0, None, None, None, None, None, 0))
         base, drop = jax.vmap(per_cell)(
             toll, item["weight"], item["late_cost"], item["holding"].astype(wide),
             item["penalty"], item["slot"], item["mean"],
         )  # fmt: skip
         join = lambda x: x.reshape(-1, *x.shape[2:])
-        drop, charge = join(drop), join(charge)
+        drop, charge = join(by_pool(drop)), join(charge)
         width = cell["width"] * stage.astype(narrow)
         solved = jax.vmap(
             partial(minimise, rows.shape, passes=passes),

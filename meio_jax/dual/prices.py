@@ -50,9 +50,7 @@ class Dual:
         self.capacity = problem.capacities.reshape(-1)[self.limited]
         limits = np.isfinite(problem.capacities)
         moving = any(float(np.max(r.window)) > 1 for r in rows)
-        self.flows = bool(
-            limits[1].any() or limits[2].any() or (moving and limits.any())
-        )
+        self.flows = bool(limits[1:].any() or (moving and limits.any()))
         self.carried = np.zeros(self.shape[1])
         self.evaluations = 0
 
@@ -60,8 +58,8 @@ class Dual:
     def scale(self) -> Float[np.ndarray, " capacities"]:
         """Size of each capacity, which rows are divided by; a floor for closed ones."""
         kind = self.limited // (self.shape[1] * self.shape[2])
-        size = np.ones(3)
-        for k in range(3):
+        size = np.ones(self.shape[0])
+        for k in range(self.shape[0]):
             own = self.capacity[kind == k]
             size[k] = max(own.mean() if own.size else 1.0, 1e-9)
         return np.maximum(self.capacity, 0.02 * size[kind])
@@ -74,10 +72,10 @@ class Dual:
         by_volume = np.median((penalty / np.maximum(volume, 1e-12))[volume > 0] if (
             volume > 0).any() else penalty)  # fmt: skip
         kind = self.limited // (self.shape[1] * self.shape[2])
-        typical = np.array([by_volume, *[np.median(penalty)] * 2])
+        typical = np.array([by_volume, *[np.median(penalty)] * (self.shape[0] - 1)])
         return np.maximum(typical, 1e-12)[kind]
 
-    def spread(self, price) -> Float[np.ndarray, "3 nodes periods"]:
+    def spread(self, price) -> Float[np.ndarray, "resources nodes periods"]:
         """Prices of the limited capacities in an array of all, 0 where unlimited."""
         full = np.zeros(int(np.prod(self.shape)))
         full[self.limited] = price
@@ -126,28 +124,32 @@ class Dual:
 
     def _add_curve(self, curve, part: Evaluation, window, node) -> None:
         """Adds a group's d use / d price: E' K E over periods, E taking prices to the
-        charges on stock and shipments."""
+        charges on stock and on each regime's shipments."""
         size, periods = len(node), self.shape[2]
         bend = np.asarray(part.bend)
         place = np.full(int(np.prod(self.shape)), -1)
         place[self.limited] = np.arange(self.limited.size)
         place = place.reshape(self.shape)
+        regimes = self.shape[0] - 2
         eye, zero = np.eye(size), np.zeros((size, size))
         pipeline = np.diag(window - 1)
+        own = np.eye(1 + regimes)[:, 1:]  # each regime's place after y
         maps = (  # resource, period ahead, what its price does to (y, s), volume
-            (0, 0, np.vstack([eye, -pipeline]), 1),
-            (1, 0, np.vstack([eye, zero]), 0),
-            (1, 1, np.vstack([-eye, eye]), 0),
-            (2, 0, np.vstack([zero, eye]), 0),
+            (0, 0, np.vstack([eye, *[-pipeline] * regimes]), 1),
+            (1, 0, np.vstack([eye, *[zero] * regimes]), 0),
+            (1, 1, np.vstack([-eye, *[eye] * regimes]), 0),
+            *((2 + k, 0, np.kron(own[:, k : k + 1], eye), 0) for k in range(regimes)),
         )
         for t in range(periods):
-            for ra, da, ea, va in maps:
-                for rb, db, eb, vb in maps:
-                    if t + da >= periods or t + db >= periods:
-                        continue
-                    i, j = place[ra, node, t + da], place[rb, node, t + db]
-                    left, right = i >= 0, j >= 0
-                    if not left.any() or not right.any():
-                        continue
-                    block = ea.T @ bend[2 - va - vb, t] @ eb
-                    curve[np.ix_(i[left], j[right])] += block[np.ix_(left, right)]
+            parts = []
+            for volume in (0, 1):
+                here = [
+                    (place[resource, node, t + ahead], effect)
+                    for resource, ahead, effect, power in maps
+                    if power == volume and t + ahead < periods
+                ]
+                at, to = (np.concatenate(x, -1) for x in zip(*here, strict=True))
+                parts.append((volume, at[at >= 0], to[:, at >= 0]))
+            for va, i, left in parts:
+                for vb, j, right in parts:
+                    curve[np.ix_(i, j)] += left.T @ bend[2 - va - vb, t] @ right

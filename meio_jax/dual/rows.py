@@ -5,6 +5,10 @@ the demand of the pools depends on neither. So each pool's cumulated demand is k
 atoms (points with weights) and every later pass reads atoms, not scenarios. Where there
 are more scenarios than atoms, neighbours in size are averaged, which lowers the
 expected shortage (Jensen): the kernel stays a bound.
+
+Where shipments are priced by regimes of load, each regime keeps its demand in buckets
+of its own, side by side on the axis of buckets. A bucket is a hinge of its pool's stock
+and no kernel asks whose, so K regimes of S / K scenarios cost what S scenarios do.
 """
 
 from dataclasses import replace
@@ -32,9 +36,11 @@ class Rows(eqx.Module):
     """A group on the device: items in chunks, padded with items of no demand.
 
     Attributes:
-      atoms: cumulated demand of each pool's buckets, units; a cell is an item-period.
-      prob: weight of each atom.
-      mean: mean window demand of each class, units.
+      atoms: cumulated demand of each pool's buckets, regime by regime, units; a cell is
+        an item-period.
+      prob: weight of each atom, its regime's share included.
+      mean: mean window demand of each class in a regime, times the regime's share,
+        units.
       slot: pool * buckets + bucket of each class at each level.
       width: half width of the smoothing of each pool, units, at stage 1.
       anchor: mean window demand whose home is the node, units.
@@ -52,15 +58,16 @@ class Rows(eqx.Module):
       ring: first level whose pool holds both a node and the home of a class.
       home: home of each class.
       shape: the tree.
-      buckets: buckets of a pool.
+      buckets: buckets of a pool in a regime.
+      regimes: bins of load of equal size.
       lift: factor on the cost of a shortage in each chunk's planning, 1 for the kernel
         as it is; bounds do not see it.
       paid: cost of the window's earlier periods, counted in their own period.
     """
 
-    atoms: Float[Array, "chunks atoms cells pools buckets"]
+    atoms: Float[Array, "chunks atoms cells pools regimes*buckets"]
     prob: Float[Array, " atoms"]
-    mean: Float[Array, "chunks items periods classes"]
+    mean: Float[Array, "chunks items periods regimes classes"]
     slot: Int[Array, "chunks items levels classes"]
     width: Float[Array, "chunks cells pools"]
     anchor: Float[Array, "chunks cells nodes"]
@@ -81,6 +88,7 @@ class Rows(eqx.Module):
     home: Int[Array, " classes"]
     shape: TreeShape
     buckets: int = eqx.field(static=True)
+    regimes: int = eqx.field(static=True)
 
     @property
     def by_item(self) -> dict[str, Array]:
@@ -137,26 +145,30 @@ def build_rows(
       index: which one.
       sample: the scenarios.
       count: buckets of a pool.
-      atoms: points kept per pool and bucket; no fewer than the scenarios are kept if
-        these have weights of their own.
+      atoms: points kept per pool and bucket, divided over the regimes; no fewer than
+        the scenarios are kept if these have weights of their own.
       dtype: of the planning arithmetic.
-      chunk: items drawn at once.
+      chunk: items drawn at once; fewer where there are fewer, unless `chunks` is given.
       chunks: least number of chunks, filled up with empty ones.
     """
     network, items = group.network, group.items
-    chunk = min(chunk, len(items))
+    chunk = chunk if chunks else min(chunk, len(items))
     source = SlotSource(problem, group, sample)
-    average, prob = _averaging(sample.weight, atoms)
+    regimes = problem.regimes
+    average, prob = _averaging(sample.weight, atoms, regimes)
     shape = tree_shape(network, dtype)
     pool = network.tree.pool_of[:, network.home]
     members = np.bincount(pool.ravel(), minlength=len(network.tree.member))
     lead = sample.lead[index]
     window = 1 + lead.mean(axis=(1, 2))
-    build = partial(_item_rows, count=count, longest=sample.longest, dtype=dtype)
+    build = partial(
+        _item_rows, count=count, regimes=regimes, longest=sample.longest, dtype=dtype
+    )
     constants = (
         jnp.asarray(source.slot), jnp.asarray(lead), jnp.asarray(network.home),
         jnp.asarray(sample.weight, dtype), jnp.asarray(average, dtype),
         jnp.asarray(network.ring), jnp.asarray(pool), jnp.asarray(members),
+        jnp.asarray(sample.order),
     )  # fmt: skip
     services = tuple(
         jnp.asarray(x, dtype)
@@ -181,7 +193,8 @@ def build_rows(
         holding = jnp.asarray(fill(items.holding), dtype)
         penalty = jnp.asarray(fill(items.penalty), dtype)
         drawn = build(slots, item_cost, holding, penalty, constants)
-        biggest = drawn["atoms"].max(axis=(1, 3))[:, :, -1]  # root: items, periods
+        biggest = drawn["atoms"].max(axis=(1, 3))[:, :, count - 1 :: count]  # of roots
+        biggest = biggest.max(axis=2)  # items periods
         lower = scalar(items.lower)
         top = jnp.maximum(biggest[:, :, None], lower)
         upper = jnp.clip(jnp.minimum(scalar(_finite(items.upper)), top), lower, None)
@@ -189,7 +202,7 @@ def build_rows(
         flat = lambda x, n=cells: x.reshape(n, *x.shape[2:])
         served = jnp.minimum(item_cost.min(axis=1), penalty[:, None])
         before = 1 - network.spread / jnp.asarray(window[network.home], dtype)
-        paid = jnp.einsum("itq,iq,q->i", drawn["mean"], served, before)
+        paid = jnp.einsum("itkq,iq,q->i", drawn["mean"], served, before)
         parts.append(
             dict(
                 atoms=jnp.moveaxis(flat(jnp.moveaxis(drawn["atoms"], 1, 2)), 1, 0),
@@ -219,6 +232,7 @@ def build_rows(
         home=jnp.asarray(network.home),
         shape=shape,
         buckets=count,
+        regimes=regimes,
     )
 
 
@@ -240,38 +254,44 @@ def _finite(x):
     return np.where(np.isfinite(x), x, 1e18)
 
 
-def _averaging(weight, atoms):
-    """Matrix that turns sorted scenarios into atoms, and the atoms' weights; the
-    identity keeps the scenarios."""
-    count = len(weight)
-    if count <= atoms or not np.allclose(weight, 1 / count):
-        return np.eye(count), weight
+def _averaging(weight, atoms, regimes):
+    """Matrix that turns a regime's sorted scenarios into atoms, and the atoms' weights;
+    the identity keeps the scenarios."""
+    count, atoms = len(weight) // regimes, max(atoms // regimes, 1)
+    if count <= atoms or not np.allclose(weight, 1 / len(weight)):
+        return np.eye(count), weight[:count]
     edges = np.linspace(0, count, atoms + 1).round().astype(int)
     matrix = np.zeros((count, atoms))
     for k in range(atoms):
         matrix[edges[k] : edges[k + 1], k] = 1 / (edges[k + 1] - edges[k])
-    return matrix, np.diff(edges) / count
+    return matrix, np.diff(edges) / len(weight)
 
 
-@partial(jax.jit, static_argnames=("count", "longest", "dtype"))
-def _item_rows(slots, cost, holding, penalty, constants, *, count, longest, dtype):
+@partial(jax.jit, static_argnames=("count", "regimes", "longest", "dtype"))
+def _item_rows(
+    slots, cost, holding, penalty, constants, *, count, regimes, longest, dtype
+):
     """Atoms, mean demand, bucket slots and smoothing widths of a chunk of items."""
-    slot, lead, home, weight, average, ring, pool, members = constants
+    slot, lead, home, weight, average, ring, pool, members, order = constants
     levels, pools = pool.shape[0], members.shape[0]
 
     def one(slots, cost, holding, penalty):
         demand = window_demand(slots, slot, lead, home, longest)
-        mean = jnp.einsum("qts,s->tq", demand, weight)
+        if regimes > 1:  # weights are equal then
+            demand = jnp.take_along_axis(demand, order[None], axis=2)
+        parts = demand.reshape(*demand.shape[:2], regimes, -1)
+        mean = jnp.einsum("qtks,ks->tkq", parts, weight.reshape(regimes, -1))
         steps = service_levels(cost - holding[:, None], penalty, ring, levels)
         place = buckets(jnp.diff(steps, axis=0), pool, members, count)
         place = pool * count + place
         draws = demand.reshape(demand.shape[0], -1)
         total = cumulate(draws, place, pools, count)
-        total = total.reshape(pools, count, *demand.shape[1:])
+        total = total.reshape(pools, count, *parts.shape[1:])
         if average.shape[1] < average.shape[0]:
             total = jnp.sort(total, axis=-1) @ average
-        total = jnp.moveaxis(total, (3, 2, 0, 1), (0, 1, 2, 3))  # atoms, t, pools, b
-        whole = mean @ _members(place, pools, count, dtype)
+        total = jnp.transpose(total, (4, 2, 0, 3, 1))  # atoms, t, pools, regimes, b
+        total = total.reshape(*total.shape[:3], -1)
+        whole = mean.sum(axis=1) @ _members(place, pools, count, dtype)
         width = jnp.maximum(1.0, 0.06 * whole)
         anchor = whole[:, : ring.shape[0]]
         return {

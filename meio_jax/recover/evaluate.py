@@ -21,7 +21,8 @@ class Outcome(NamedTuple):
     Attributes:
       left: stock left at the end, units.
       shipped: shipments of a period, units.
-      empty: chance that the last unit is used.
+      sent: shipments of a period in each regime, times the regime's share, units.
+      empty: chance that the regime holds and the last unit is used.
       own: units of the node's own demand in the window.
       short: units of its own demand above its target.
       holding: money.
@@ -34,7 +35,8 @@ class Outcome(NamedTuple):
 
     left: Float[np.ndarray, "items periods nodes"]
     shipped: Float[np.ndarray, "items periods nodes"]
-    empty: Float[np.ndarray, "items periods nodes"]
+    sent: Float[np.ndarray, "regimes nodes periods"]
+    empty: Float[np.ndarray, "items periods regimes nodes"]
     own: Float[np.ndarray, "items periods nodes"]
     short: Float[np.ndarray, "items periods nodes"]
     holding: Float[np.ndarray, "items periods"]
@@ -58,6 +60,7 @@ class Evaluator:
     ):
         self.group: Group = problem.groups[index]
         self.sample, self.index = sample, index
+        self.regimes = problem.regimes
         self.source = SlotSource(problem, self.group, sample)
         self.chunk = min(chunk, len(self.group.items))
         network = self.group.network
@@ -68,14 +71,15 @@ class Evaluator:
             float(np.median(items.weight)), float(np.median(items.late_cost)),
         )  # fmt: skip
         self.penalty = float(items.penalty.max())
-        self.run = partial(_chunk, longest=sample.longest)
+        self.run = partial(_chunk, longest=sample.longest, regimes=self.regimes)
 
-    def routes(self, toll: Float[np.ndarray, "nodes periods"]):
-        """The order of pairs in each period, by costs with the prices of shipments."""
+    def routes(self, toll: Float[np.ndarray, "regimes nodes periods"]):
+        """The order of pairs in each period and regime, the regimes of the first period
+        first, by costs with the prices of shipments."""
         ring = self.group.network.ring
         parts = [
             greedy_route(self.typical + t[:, None], self.penalty + t.max(), ring)
-            for t in toll.T
+            for t in np.moveaxis(toll, 2, 0).reshape(-1, toll.shape[1])
         ]
         longest = max(len(p.klass) for p in parts)
         pad = lambda x: np.pad(x, (0, longest - len(x)))
@@ -89,14 +93,14 @@ class Evaluator:
     def __call__(
         self,
         target: Float[np.ndarray, "items periods nodes"],
-        toll: Float[np.ndarray, "nodes periods"],
+        toll: Float[np.ndarray, "regimes nodes periods"],
     ) -> Outcome:
         """Outcome of the targets.
 
         Args:
           target: order-up-to levels, units.
-          toll: price of a window shipment, money per unit: which nodes the policy
-            spares. It steers and is not charged.
+          toll: price of a window shipment in each regime, money per unit: which nodes
+            the policy spares. It steers and is not charged.
         """
         klass, node, used = self.routes(toll)
         constants = self._constants(klass, node, used)
@@ -112,7 +116,7 @@ class Evaluator:
         """Compiles, by a first chunk without stock."""
         items, network = self.group.items, self.group.network
         periods = self.sample.lead[self.index].shape[1]
-        toll = np.zeros((len(network.node), periods))
+        toll = np.zeros((self.regimes, len(network.node), periods))
         target = np.zeros((len(items), periods, len(network.node)))
         self._part(0, target, self._constants(*self.routes(toll)))
 
@@ -121,6 +125,7 @@ class Evaluator:
         constants = (
             jnp.asarray(self.source.slot), jnp.asarray(sample.lead[self.index]),
             jnp.asarray(network.home), jnp.asarray(sample.weight, jnp.float32),
+            jnp.asarray(sample.order),
             jnp.asarray(klass), jnp.asarray(node), jnp.asarray(used),
             *(
                 jnp.asarray(x, jnp.float32)
@@ -147,21 +152,24 @@ class Evaluator:
 
     def _outcome(self, target, cell, total, klass, node) -> Outcome:
         network, items = self.group.network, self.group.items
-        shipped = (target - cell["left"]) / self.window
+        share = np.ones((1, 1, self.regimes, 1)) / self.regimes
+        sent = (target[:, :, None] * share - cell["left"]) / self.window
+        left, shipped = cell["left"].sum(axis=2), sent.sum(axis=2)
         served = np.minimum(self._item_costs().min(axis=1), items.penalty[:, None])
         before = 1 - network.spread / self.window[network.home]
         paid = np.einsum("itq,iq,q->it", cell["demand"], served, before)
         classes, nodes = len(network.home), len(network.node)
         cover = self.window[network.home]
-        flow = np.zeros((len(klass), classes, nodes))
-        for t in range(len(klass)):
-            np.add.at(flow[t], (klass[t], node[t]), total["flow"][t])
+        flow = np.zeros((target.shape[1], classes, nodes))
+        for k in range(len(klass)):
+            np.add.at(flow[k // self.regimes], (klass[k], node[k]), total["flow"][k])
         home = np.zeros((classes, nodes))
         home[np.arange(classes), network.home] = 1
         return Outcome(
-            left=cell["left"], shipped=shipped, empty=cell["empty"],
+            left=left, shipped=shipped, sent=np.transpose(sent.sum(axis=0), (1, 2, 0)),
+            empty=cell["empty"],
             own=cell["demand"] @ home, short=cell["short"],
-            holding=np.einsum("in,itn->it", items.holding, cell["left"]),
+            holding=np.einsum("in,itn->it", items.holding, left),
             shipping=cell["cost"] - paid,
             lost=cell["unmet"] * items.penalty[:, None],
             flow=flow / cover[:, None],
@@ -177,17 +185,23 @@ class Evaluator:
         )  # fmt: skip
 
 
-@partial(jax.jit, static_argnames=("longest",))
-def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest):
-    slot, lead, home, share, klass, node, used, *services = constants
+@partial(jax.jit, static_argnames=("longest", "regimes"))
+def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, regimes):
+    slot, lead, home, share, order, klass, node, used, *services = constants
     demand = jax.vmap(window_demand, (0, None, None, None, None))(
         slots, slot, lead, home, longest
     )  # items classes periods scenarios
+    count, periods = target.shape[:2]
+    if regimes > 1:  # weights are equal then
+        demand = jnp.take_along_axis(demand, order[None, None], axis=3)
+    demand = demand.reshape(*demand.shape[:2], periods * regimes, -1)
+    share = share[: demand.shape[3]]
+    target = jnp.repeat(target, regimes, axis=1)
     nodes = target.shape[2]
     own = (home[:, None] == jnp.arange(nodes)).astype(demand.dtype)
     keep = jnp.zeros(klass.shape[1], demand.dtype)
 
-    def period(part):
+    def period(part):  # and regime
         demand, target, klass, node, used = part
         pair = tuple(x[node, klass][:, None] for x in services)
         pay = serve_cost(pair, weight[None, :], late_cost[None, :])
@@ -213,11 +227,18 @@ def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest):
         period,
         (jnp.moveaxis(demand, 2, 0), jnp.moveaxis(target, 1, 0), klass, node, used),
     )
-    return {"cell": {k: jnp.moveaxis(v, 0, 1) for k, v in cell.items()}, "total": total}
+    cell = {
+        k: jnp.moveaxis(v, 0, 1).reshape(count, periods, regimes, *v.shape[2:])
+        for k, v in cell.items()
+    }
+    apart = {"left", "empty"}  # what is kept by regime
+    cell = {k: v if k in apart else v.sum(axis=2) for k, v in cell.items()}
+    total["unmet"] = total["unmet"].reshape(periods, regimes, -1).sum(axis=1)
+    return {"cell": cell, "total": total}
 
 
 def node_use(problem: Problem, outcomes, targets, carried):
-    """Storage, inbound and outbound that targets use in expectation.
+    """Storage, inbound and each regime's outbound that targets use in expectation.
 
     Args:
       problem: the problem.
@@ -233,6 +254,6 @@ def node_use(problem: Problem, outcomes, targets, carried):
         stock, sent = target.sum(axis=0).T, outcome.shipped.sum(axis=0).T
         before = np.pad(stock - sent, ((0, 0), (1, 0)))[:, :-1]
         use[1, node] += stock - before
-        use[2, node] += sent
+        use[2:, node] += outcome.sent
     use[1, :, 0] -= carried
     return use

@@ -13,8 +13,8 @@ def cut_units(
     problem: Problem,
     targets: tuple[Targets, ...],
     loss: tuple[Targets, ...],
-    ships: tuple[Targets, ...],
-    use: Float[np.ndarray, "3 nodes periods"],
+    ships: tuple[Float[np.ndarray, "items periods regimes nodes"], ...],
+    use: Float[np.ndarray, "resources nodes periods"],
     *,
     whole: bool,
 ) -> tuple[Targets, ...]:
@@ -28,7 +28,8 @@ def cut_units(
       problem: the problem.
       targets: of each group.
       loss: cost of one unit less, money, of each group.
-      ships: shipments of a period that the last unit causes, of each group.
+      ships: shipments of a period in a regime that the last unit causes, times the
+        regime's share, of each group.
       use: use of every capacity.
       whole: whether targets are whole units.
     """
@@ -47,7 +48,8 @@ def cut_units(
                 continue
             n, items = at[0], group.items
             y = targets[k][:, period, n]
-            relief = (items.volume, np.ones(len(y)), ships[k][:, period, n])[resource]
+            sent = ships[k][:, period, :, n].T
+            relief = (items.volume, np.ones(len(y)), *sent)[resource]
             room = y - items.lower[:, period, n]
             can = np.flatnonzero((relief > 1e-9) & (room > 0) & ~touched[k][:, period])
             step = np.maximum(np.ceil(0.03 * y), 1) if whole else 0.03 * y + 1e-9
@@ -77,7 +79,7 @@ def add_units(
     problem: Problem,
     targets: tuple[Targets, ...],
     gain: tuple[Targets, ...],
-    use: Float[np.ndarray, "3 nodes periods"],
+    use: Float[np.ndarray, "resources nodes periods"],
     open_nodes: Bool[np.ndarray, "nodes periods"],
 ) -> tuple[tuple[Targets, ...], int]:
     """Adds whole units where storage is left and a unit more saves money.

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from meio_jax.dual.lagrangian import Prices, charges, home_weights
+from meio_jax.dual.lagrangian import Prices, by_pool, charges, home_weights
 from meio_jax.dual.rows import Rows, serve_cost
 from meio_jax.kernels.cost import service_levels
 from meio_jax.kernels.tree import descend, exact_terms, unit_moves
@@ -21,13 +21,12 @@ def _cells(rows: Rows, prices: Prices, item):
         cost = serve_cost(rows.services, weight, late_cost) - holding[:, None]
         steps = service_levels(cost, penalty, rows.ring, rows.levels)
         own = cost[rows.home, jnp.arange(len(rows.home))]
+        usual = mean.sum(axis=1).mean(axis=0)
 
-        def period(toll):
-            return home_weights(
-                rows, sharp, toll, steps, own, slot, mean.mean(axis=0), mean[0]
-            )[1]
+        def regime(toll):
+            return home_weights(rows, sharp, toll, steps, own, slot, usual, usual)[1]
 
-        return charge, jax.lax.map(period, toll)
+        return charge, by_pool(jax.lax.map(jax.vmap(regime), toll))
 
     keys = "volume", "holding", "weight", "late_cost", "penalty", "slot", "mean"
     charge, drop = jax.vmap(one)(*(item[k] for k in keys))
@@ -35,12 +34,17 @@ def _cells(rows: Rows, prices: Prices, item):
     return join(charge), join(drop)
 
 
+def _no_prices(rows: Rows) -> Prices:
+    size = 2 + rows.regimes, rows.window.size, rows.mean.shape[2]
+    return jnp.zeros(size, rows.atoms.dtype)
+
+
 @jax.jit
 def unit_values(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> tuple[Float[Array, "chunks cells nodes"], Float[Array, "chunks cells nodes"]]:
     """Change of the unpriced tree cost by one unit more, and by one less, per node."""
-    free = jnp.zeros((3, target.shape[2], rows.mean.shape[2]), rows.atoms.dtype)
+    free = _no_prices(rows)
 
     def chunk(part):
         item, atoms, y = part
@@ -58,7 +62,7 @@ def shortage_cost(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> Float[Array, ""]:
     """Cost of the tree kernel for what is not served from home, at no price."""
-    free = jnp.zeros((3, target.shape[2], rows.mean.shape[2]), rows.atoms.dtype)
+    free = _no_prices(rows)
 
     def chunk(part):
         item, atoms, y = part

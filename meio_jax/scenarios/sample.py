@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from meio_jax.problem import Network, Problem
+from meio_jax.scenarios.regimes import check_regimes, load_order
 
 
 class Sample(eqx.Module):
@@ -23,12 +24,14 @@ class Sample(eqx.Module):
       weight: weights of the scenarios, summing to 1.
       lead: lead time of the order of each period, whole periods, by group and node.
       factor: common factor of all demand in a period; 1 except for forecasts.
+      order: the scenarios of each period by their load: equal runs are its regimes.
     """
 
     slot: Int[np.ndarray, "scenarios path"]
     weight: Float[np.ndarray, " scenarios"]
     lead: tuple[Int[np.ndarray, "nodes periods scenarios"], ...]
     factor: Float[np.ndarray, "scenarios path"]
+    order: Int[np.ndarray, "periods scenarios"]
     seed: int = eqx.field(static=True)
 
     @property
@@ -60,10 +63,15 @@ def draw_sample(
       block: periods in a block of history.
       recent: last periods of history to draw from; 0 for all.
       common: coefficient of variation of the factor common to a forecast's items.
+
+    Raises:
+      InputError: the scenarios cannot be cut into the problem's regimes.
     """
     periods = problem.periods
     given = problem.kind == "scenarios"
     count = len(problem.weight) if given else count
+    weight = problem.weight if given else np.full(count, 1 / count)
+    check_regimes(problem.regimes, weight)
     leads = [
         _lead_times(g.network, periods, count, np.random.SeedSequence([seed, 1, k]))
         for k, g in enumerate(problem.groups)
@@ -89,8 +97,8 @@ def draw_sample(
             if common > 0:
                 shape = 1 / common**2
                 factor = rng.gamma(shape, 1 / shape, size=(count, path))
-    weight = problem.weight if given else np.full(count, 1 / count)
-    return Sample(slot, weight, tuple(leads), factor, seed)
+    order = load_order(problem, slot, factor)
+    return Sample(slot, weight, tuple(leads), factor, order, seed)
 
 
 def _lead_times(network: Network, periods: int, count: int, sequence):

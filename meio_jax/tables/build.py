@@ -68,7 +68,13 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
             )
         )
     problem = Problem(
-        groups=tuple(groups), **limits, weight=weight, kind=kind, slots=slots
+        groups=tuple(groups),
+        storage=limits["storage"],
+        inbound=limits["inbound"],
+        outbound=limits["outbound"],
+        weight=weight,
+        kind=kind,
+        slots=slots,
     )
     return problem, labels
 

@@ -39,7 +39,7 @@ def targets_table(
                 "pipeline_stock": (window - outcome.shipped).ravel(),
                 "expected_on_hand": (outcome.left + outcome.shipped).ravel(),
                 "expected_fill_rate": (1 - outcome.short / own).ravel().clip(0, 1),
-                "critical_ratio": (1 - outcome.empty).ravel(),
+                "critical_ratio": (1 - outcome.empty.sum(axis=2)).ravel(),
                 "days_of_supply": np.where(
                     outcome.shipped > 1e-9,
                     target / np.maximum(outcome.shipped, 1e-9) * period_days,
@@ -69,16 +69,34 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
 
     Adding a tenth to a capacity saves at most `value_plus_10pct`, losing a tenth costs
     at least `value_minus_10pct`: both follow from the bound, whatever the prices.
+
+    Where outbound holds by regime of load, its price is that of the capacity in all
+    regimes, `utilization` is that of the fullest regime, and `price_regime_1` (quiet)
+    to `price_regime_K` (busy) are money per unit shipped while the regime holds.
     """
-    capacity = problem.capacities
+    capacity, regimes = problem.limits, problem.regimes
     resource, node, period = np.nonzero(np.isfinite(capacity))
-    price = solution.prices[resource, node, period]
-    proven = solution.bound_prices[resource, node, period]
+    whole = lambda x: np.concatenate([x[:2], x[2:].sum(axis=0, keepdims=True)])
+    share = np.ones((2 + regimes, 1, 1))
+    share[2:] /= regimes
+    price = whole(share * solution.prices)[resource, node, period]
+    proven = whole(share * solution.bound_prices)[resource, node, period]
     limit = capacity[resource, node, period]
-    use = solution.use[resource, node, period]
+    use = whole(solution.use)[resource, node, period]
+    fullest = np.concatenate(
+        [solution.use[:2], regimes * solution.use[2:].max(axis=0, keepdims=True)]
+    )[resource, node, period]
     slack = max(solution.cost - solution.bound, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        utilization = np.where(limit > 0, use / limit, np.where(use > 0, np.inf, 0.0))
+        utilization = np.where(
+            limit > 0, fullest / limit, np.where(fullest > 0, np.inf, 0.0)
+        )
+    by_regime = {
+        f"price_regime_{k + 1}": np.where(
+            resource == 2, solution.prices[2 + k, node, period], np.nan
+        )
+        for k in range(regimes if regimes > 1 else 0)
+    }
     return pd.DataFrame(
         {
             "node": np.array(labels.nodes)[node],
@@ -90,6 +108,7 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
             "utilization": utilization,
             "value_plus_10pct": slack + 0.1 * proven * limit,
             "value_minus_10pct": np.maximum(0.1 * proven * limit - slack, 0),
+            **by_regime,
         }
     )
 

@@ -15,7 +15,7 @@ from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows
 from meio_jax.network import build_network
 from meio_jax.planner import solve_problem, violation
-from meio_jax.problem import Demand, Group, Items, Problem
+from meio_jax.problem import Demand, Group, Items, Problem, take_items
 from meio_jax.scenarios.sample import draw_sample
 
 ITEMS, NODES, REGIONS, PERIODS = 12, 4, 4, 3
@@ -221,3 +221,17 @@ def test_more_capacity_costs_no_more(case):
     )
     assert loose.cost < tight.cost
     assert loose.bound < tight.bound
+
+
+@pytest.mark.parametrize("items", [3, 8, 9])
+def test_bound_of_a_last_batch_smaller_than_a_chunk(case, items):
+    made, sample, dual = case
+    group = take_items(made.groups[0], np.arange(items))
+    targets = np.full((items, PERIODS, NODES), 2.0)
+    prices = dual.spread(np.full(dual.limited.size, 0.1))
+    common = dict(buckets=4, atoms=16, stage=0.1, dtype=jnp.float64)
+    whole = group_bound(made, group, 0, sample, prices, targets, chunk=items, **common)
+    split = group_bound(
+        made, group, 0, sample, prices, targets, chunk=4, batch=8, **common
+    )
+    assert_allclose(split, whole, rtol=1e-6)

@@ -182,6 +182,10 @@ class Solver(_Section):
       whole_units: whether the plan is in whole units.
       time_limit: seconds; 0 means none.
       calibrate: whether plans pay for a shortage what greedy fulfilment shows it costs.
+      polish: share of the cost whose items are solved exactly while prices are sought;
+        small problems are solved exactly in any case.
+      rounds: exact solutions of them at most.
+      certify: items that the bound is taken from; more are closer, fewer are faster.
     """
 
     method: str = _word("newton", "newton", "adam", "sgd", "lbfgs")
@@ -194,6 +198,9 @@ class Solver(_Section):
     whole_units: bool = _option(True, _flag)
     time_limit: float = _amount(0.0)
     calibrate: bool = _option(True, _flag)
+    polish: float = _option(0.5, partial(_real, low=0.0, high=1.0))
+    rounds: int = _count(5, low=1)
+    certify: int = _count(48, low=2)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,19 +14,21 @@ from jaxtyping import Float
 
 from meio_jax.config import Solver
 from meio_jax.dual.ascend import AbstractAscent, FirstOrder, Newton, residuals
-from meio_jax.dual.bound import group_bound
-from meio_jax.dual.prices import Dual, Point
+from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows, take_chunks
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
+from meio_jax.recover.certify import Certificate, certify
 from meio_jax.recover.evaluate import Evaluator, Outcome, node_use
 from meio_jax.recover.repair import add_units, cut_units
 from meio_jax.recover.round import round_targets
+from meio_jax.recover.sharpen import sharpen
 from meio_jax.recover.units import shortage_cost, unit_values, whole_optimum
 from meio_jax.scenarios.sample import Sample
 
 CLASSES = 128  # demand classes of a group that plans and prices are made on
-BOUND_BUCKETS = 16  # classes kept apart in a pool for the bound
+SMALL = 60_000  # cells times nodes times classes
+SMALL_ROUNDS = 60  # of exact solutions there
 ROUNDS = 24  # of repair
 PROBES = 12  # roundings tried in small problems
 LIFTS = 2  # rounds of calibration
@@ -37,7 +39,7 @@ class Progress(NamedTuple):
     """What a line of the solver's log says.
 
     Attributes:
-      phase: "draw", "ascend", "bound" or "repair".
+      phase: "ascend", "exact", "repair" or "bound".
       evaluations: evaluations of the full dual so far.
       value: smoothed dual value, or the bound, or the plan's cost; money.
       violation: largest use above capacity, as a share of the capacity.
@@ -64,11 +66,10 @@ class Solution(NamedTuple):
         "over_capacity": the repair did not end, `use` says where; "stopped": as these,
         but by the user or the time limit, prices not converged, the bound still valid.
       cost: expected cost of the plan under greedy fulfilment on the scenarios, money.
-      bound: no plan of the model costs less on these scenarios, money.
+      certificate: what no plan of the model can cost less than, on these scenarios.
       free_value: smoothed dual at no price: what the plan would cost without
         capacities.
       prices: money per unit of capacity; storage, inbound, outbound of each regime.
-      bound_prices: the prices at which the bound was proven.
       use: use of each by the plan.
       targets: order-up-to levels of each group, units.
       outcomes: what they do.
@@ -80,16 +81,21 @@ class Solution(NamedTuple):
 
     status: str
     cost: float
-    bound: float
+    certificate: Certificate
     free_value: float
     prices: Float[np.ndarray, "resources nodes periods"]
-    bound_prices: Float[np.ndarray, "resources nodes periods"]
     use: Float[np.ndarray, "resources nodes periods"]
     targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
     outcomes: tuple[Outcome, ...]
     tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
     evaluations: int
     history: tuple[Progress, ...]
+
+    @property
+    def bound(self) -> float:
+        """No plan of the model costs less, money; where the certificate is from a
+        sample of items, with 97.5 % confidence."""
+        return self.certificate.low
 
     @property
     def gap(self) -> float:
@@ -125,7 +131,6 @@ class _Run:
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
         self.stopped = False
-        self.milestones: list[Point] = []
 
     def solve(self) -> Solution:
         coarse = tuple(coarse_group(g) for g in self.problem.groups)
@@ -145,38 +150,32 @@ class _Run:
         self.quick = tuple(
             Evaluator(self.planning, k, self.sample) for k in range(len(coarse))
         )
-        point = self._start()
-        with ThreadPoolExecutor(1) as pool:  # beside the ascent, which uses one core
-            free = np.zeros(self.problem.capacities.shape)
-            free_bound = pool.submit(self._bound, free, self._whole_arrays(point))
-            for evaluator in self.evaluators:
-                pool.submit(evaluator.warm_up)
-            state, free_value = self._ascend(point)
-            prices = dual.spread(state.point.price)
-            certifying = self._certify(state)
-            bound, bound_prices = self._best_bound(certifying.point)
-            free_bound = free_bound.result()
-        if free_bound > bound:
-            bound, bound_prices = free_bound, free
-        self._say("bound", bound, state)
-        targets, outcomes, tolls, use = self._recover(prices, state)
+        state, free_value = self._ascend(self._start())
+        price, wanted = self._sharpen(state)
+        prices = dual.spread(price)
+        targets, outcomes, tolls, use = self._recover(prices, wanted, state)
         cost = sum(o.cost for o in outcomes)
-        status = self._status(cost, bound, use)
-        return Solution(
-            status, cost, bound, free_value, prices, bound_prices, use, targets,
-            outcomes, tolls, dual.evaluations, tuple(self.history),
+        certificate = certify(
+            self.problem, self.sample, prices, targets, outcomes, use,
+            count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
         )  # fmt: skip
-
-    def _whole_arrays(self, point):
-        return tuple(self._unchunk(y, k) for k, y in enumerate(point.targets))
+        self._say("bound", certificate.low, state)
+        status = self._status(cost, certificate.low, use)
+        return Solution(
+            status, cost, certificate, free_value, prices, use, targets, outcomes,
+            tolls, dual.evaluations, tuple(self.history),
+        )  # fmt: skip
 
     def _dtype(self):
         """Small problems are planned in float64, to meet oracles to their digits."""
         return jnp.float64 if self._small() else jnp.float32
 
     def _small(self) -> bool:
-        cells = sum(len(g.items) for g in self.problem.groups) * self.problem.periods
-        return cells <= 1200
+        """Whether exact solutions of all cells cost next to nothing."""
+        work = sum(
+            len(g.items) * g.network.unit_cost.size for g in self.problem.groups
+        )
+        return work * self.problem.periods <= SMALL
 
     def _method(self) -> AbstractAscent:
         options = self.options
@@ -229,38 +228,85 @@ class _Run:
         state = self.method.init(self.dual, point.price, point.targets)
         free_value = state.point.value
         self._say("ascend", free_value, state)
-        most = self.options.max_evaluations * (3 if self._small() else 1)
-        return self._climb(state, most), free_value
+        return self._climb(self.method, state, self._most()), free_value
 
-    def _certify(self, state):
-        """Climbs the dual without lifts, which bounds, from the plan's prices."""
-        lifts = [float(rows.lift) for rows in self.dual.rows]
-        if max(lifts) == 1 or not self.dual.limited.size:
-            return state
-        lifted = self.dual.rows
-        self.dual.rows = tuple(
-            eqx.tree_at(lambda r: r.lift, rows, jnp.ones_like(rows.lift))
-            for rows in lifted
-        )
-        price = state.point.price / max(lifts)
-        start = self.method.init(self.dual, price, state.point.targets)
-        self._say("certify", start.point.value, start)
-        found = self._climb(start, max(self.options.max_evaluations // 2, 2), "certify")
-        self.dual.rows = lifted
-        return found
+    def _most(self) -> int:
+        """Evaluations of the dual at most."""
+        return self.options.max_evaluations * (3 if self._small() else 1)
 
-    def _climb(self, state, most, phase="ascend"):
+    def _sharpen(self, state):
+        """Prices and targets from exact solutions of the items that matter, and the
+        tree kernel tilted so that its optimum is there too: it values single units."""
+        dual, small = self.dual, self._small()
+        chosen = self._dear()
+        if not sum(map(len, chosen)):
+            return state.point.price, self._whole(state.point.targets)
+
+        def follow(price, point):
+            return dual.at(
+                price, point.targets, stage=self.method.stages[-1],
+                softness=self.method.softness * self.method.stages[-1], curved=False,
+            )  # fmt: skip
+
+        def say(value, over, price) -> bool:
+            self._say("exact", value, state, over, price)
+            return self.stopped
+
+        found = sharpen(
+            self.planning, self.sample, dual, state.point, chosen, self._unchunk,
+            follow, say, rounds=SMALL_ROUNDS if small else self.options.rounds,
+            gap=1e-7 if small else 2e-4, dtype=self._dtype(),
+            tolerance=1e-8 if small else 1e-5,
+        )  # fmt: skip
+        self._tilt(chosen, found)
+        return found.price, found.targets
+
+    def _dear(self):
+        """The items of each group that make up the share of cost to be solved exactly,
+        by the cost of serving and losing that the tree kernel sees."""
+        worth = []
+        for rows, group in zip(self.dual.rows, self.planning.groups, strict=True):
+            volume = np.asarray(rows.mean, float).sum(axis=(2, 3, 4)).reshape(-1)
+            worth.append(volume[: len(group.items)] * group.items.penalty)
+        share = 1.0 if self._small() else self.options.polish
+        every = np.concatenate(worth)
+        order = np.argsort(-every, kind="stable")
+        before = np.cumsum(every[order]) - every[order]
+        taken = np.zeros(len(every), bool)
+        taken[order] = before < share * every.sum()
+        ends = np.cumsum([len(w) for w in worth])
+        return [np.flatnonzero(t) for t in np.split(taken, ends[:-1])]
+
+    def _tilt(self, chosen, found) -> None:
+        """Adds to the charges what makes the exact targets optimal for the tree kernel
+        at the exact prices."""
+        dual = self.dual
+        prices = dual.spread(found.price)
+        stage = self.method.stages[-1]
+        tilted = []
+        for k, (rows, items) in enumerate(zip(dual.rows, chosen, strict=True)):
+            node = self.planning.groups[k].network.node
+            target = self._chunk(found.targets[k], k)
+            mask, rest = np.zeros_like(found.targets[k]), np.zeros_like(found.targets[k])
+            mask[items], rest[items] = 1, found.rest[k]
+            pinned = replace(rows, lower=target, upper=target)
+            seen = dual.look(
+                pinned, prices[:, node], target, stage, self.method.softness * stage
+            )
+            tilt = self._chunk(mask, k) * (self._chunk(rest, k) - seen.slope)
+            tilted.append(replace(rows, tilt=tilt.astype(rows.tilt.dtype)))
+        dual.rows = tuple(tilted)
+
+    def _climb(self, method, state, most):
         options = self.options
         try:
-            while not self.method.terminate(self.dual, state) and state.steps < most:
+            while not method.terminate(self.dual, state) and state.steps < most:
                 late = time.perf_counter() - self.begin > options.time_limit
                 self.stopped |= bool(options.time_limit and late)
                 if self.stopped:
                     break
-                last, state = state, self.method.step(self.dual, state)
-                if state.stage > last.stage:
-                    self.milestones.append(last.point)
-                self._say(phase, state.evaluated.value, state)
+                state = method.step(self.dual, state)
+                self._say("ascend", state.evaluated.value, state)
         except KeyboardInterrupt:
             self.stopped = True
         return state
@@ -324,14 +370,18 @@ class _Run:
             if group.stock is not None:
                 left = group.stock.sum(axis=0)
             else:
-                rest = self._unchunk(point.targets[k] - point.shipped[k], k)
+                left = point.targets[k] - point.sent[k].sum(axis=2)
+                rest = self._unchunk(left, k)
                 left = rest[:, 0].sum(axis=0)
             self.dual.carried[group.network.node] += left
 
     def _unchunk(self, y, k) -> np.ndarray:
         count = len(self.problem.groups[k].items)
         y = np.asarray(y, float)
-        return y.reshape(-1, self.problem.periods, y.shape[-1])[:count]
+        return y.reshape(-1, self.problem.periods, *y.shape[2:])[:count]
+
+    def _whole(self, targets):
+        return tuple(self._unchunk(y, k) for k, y in enumerate(targets))
 
     def _chunk(self, y, k):
         rows = self.dual.rows[k]
@@ -340,40 +390,7 @@ class _Run:
         full[: len(y)] = y
         return jnp.asarray(full.reshape(rows.lower.shape), rows.atoms.dtype)
 
-    def _best_bound(self, point):
-        """The best bound found, and its prices.
-
-        At the last prices, and where that costs little also at those of every stage,
-        with slopes more or less smoothed.
-        """
-        points, stages = [point], [self.method.stages[0]]
-        if self._small():
-            points, stages = [*self.milestones, point], [1.0, 0.3, 0.1]
-        found = [
-            (self._bound(self.dual.spread(p.price), self._whole_arrays(p), s), k)
-            for k, p in enumerate(points)
-            for s in stages
-        ]
-        best, k = max(found)
-        return best, self.dual.spread(points[k].price)
-
-    def _bound(self, prices, targets, stage=1.0) -> float:
-        """The certified bound at the prices; also run from a second thread."""
-        total = 0.0
-        with jax.enable_x64(True):
-            for k, group in enumerate(self.problem.groups):
-                total += group_bound(
-                    self.problem, group, k, self.sample,
-                    prices[:, group.network.node], targets[k], buckets=BOUND_BUCKETS,
-                    atoms=self.options.atoms, stage=stage,
-                    dtype=self._dtype(), passes=80 if self._small() else 16,
-                )  # fmt: skip
-        full = self.dual.gather(prices) @ self.dual.capacity
-        if not self._small():  # what float32 may round up
-            total -= 2e-6 * abs(total)
-        return total - float(full) - float(prices[1, :, 0] @ self.dual.carried)
-
-    def _recover(self, prices, state):
+    def _recover(self, prices, wanted, state):
         """The best feasible targets found from fractional ones.
 
         Where that costs little, from several roundings: in small problems one unit more
@@ -387,20 +404,20 @@ class _Run:
         probes = PROBES if whole and self._small() and self.dual.limited.size else 1
         best = None
         for probe in range(probes):
-            targets = self._probe(prices, state, probe)
+            targets = self._probe(prices, wanted, probe)
             found = self._settle(targets, tolls, state)
             if best is None or found[:2] < best[:2]:
                 best = found
         assert best is not None
         return best[2:]
 
-    def _probe(self, prices, state, probe):
+    def _probe(self, prices, wanted, probe):
         """Whole targets near the fractional ones; every probe rounds at another offset,
         and even ones then descend at prices near these."""
         targets = []
         for k, group in enumerate(self.problem.groups):
             items, node = group.items, group.network.node
-            y = self._unchunk(state.point.targets[k], k)
+            y = wanted[k]
             if self.options.whole_units:
                 walk, key = group.network.tree.walk, items.key + 7919 * probe
                 y = round_targets(y, walk, key, items.lower, items.upper)
@@ -514,13 +531,13 @@ class _Run:
             return "optimal_within_gap"
         return "stopped" if self.stopped else "gap_above_target"
 
-    def _say(self, phase, value, state, over=None) -> None:
+    def _say(self, phase, value, state, over=None, price=None) -> None:
         now = residuals(self.dual, state.point)
         seen = residuals(self.dual, state.evaluated)
         line = Progress(
             phase, self.dual.evaluations, value,
             seen.violation if over is None else over, now.slack,
-            int((state.point.price > 1e-9).sum()), time.perf_counter() - self.begin,
+            int(((state.point.price if price is None else price) > 1e-9).sum()), time.perf_counter() - self.begin,
         )  # fmt: skip
         self.history.append(line)
         if self.callback is not None and self.callback(line):

@@ -29,13 +29,16 @@ class Exact(NamedTuple):
     Attributes:
       bound: no targets in the box have a smaller Lagrangian, money; float64.
       target: optimal targets, units.
-      shipped: expected shipments of a period at them, units.
+      sent: expected shipments of a period in each regime, times its share, units.
+      rest: charge on a target less what a unit more saves, money: 0 where the target
+        is inside its box.
       gap: complementarity that the method left, money.
     """
 
     bound: Float[np.ndarray, "items periods"]
     target: Float[np.ndarray, "items periods nodes"]
-    shipped: Float[np.ndarray, "items periods nodes"]
+    sent: Float[np.ndarray, "items periods regimes nodes"]
+    rest: Float[np.ndarray, "items periods nodes"]
     gap: Float[np.ndarray, "items periods"]
 
 
@@ -44,7 +47,7 @@ def solve_items(
     index: int,
     sample: Sample,
     chosen: Int[np.ndarray, " items"],
-    prices: Float[np.ndarray, "3 nodes periods"],
+    prices: Float[np.ndarray, "resources nodes periods"],
     start: Float[np.ndarray, "items periods nodes"],
     *,
     pinned: bool = False,
@@ -71,6 +74,7 @@ def solve_items(
     constants = (
         jnp.asarray(source.slot), jnp.asarray(sample.lead[index]),
         jnp.asarray(network.home), jnp.asarray(sample.weight),
+        jnp.asarray(_regime(sample.order, problem.regimes)),
         jnp.asarray(network.unit_cost), jnp.asarray(network.cost_per_weight),
         jnp.asarray(network.days_late), jnp.asarray(window), jnp.asarray(prices),
     )  # fmt: skip
@@ -97,10 +101,31 @@ def solve_items(
             return tuple(np.asarray(x, float)[: last - first] for x in done)
 
     parts = [part(first) for first in range(0, len(chosen), chunk)]
-    bound, target, shipped, gap = (
+    bound, target, sent, rest, gap = (
         np.concatenate(x) for x in zip(*parts, strict=True)
     )
-    return Exact(bound, target, shipped / window, gap)
+    return Exact(bound, target, sent / window, rest, gap)
+
+
+def use_of(
+    volume: Float[np.ndarray, " items"],
+    window: Float[np.ndarray, " nodes"],
+    target: Float[np.ndarray, "items periods nodes"],
+    sent: Float[np.ndarray, "items periods regimes nodes"],
+) -> Float[np.ndarray, "resources nodes periods"]:
+    """What items use of capacities; inbound is short of the first period's start."""
+    shipped = sent.sum(axis=2)
+    stored = np.einsum("i,itn->nt", volume, target - (window - 1) * shipped)
+    stock, gone = target.sum(axis=0).T, shipped.sum(axis=0).T
+    before = np.pad(stock - gone, ((0, 0), (1, 0)))[:, :-1]
+    outbound = np.transpose(sent.sum(axis=0), (1, 2, 0))
+    return np.concatenate([stored[None], (stock - before)[None], outbound])
+
+
+def _regime(order, regimes) -> Int[np.ndarray, "periods scenarios"]:
+    """The regime of each scenario in each period."""
+    rank = np.argsort(order, axis=1)
+    return rank * regimes // order.shape[1]
 
 
 @partial(jax.jit, static_argnames=("longest",))
@@ -115,7 +140,8 @@ def _solve(
     demand, constants, start, lower, upper, volume, weight, late_cost, penalty,
     holding, before, *, width, dtype, tolerance,
 ):  # fmt: skip
-    _, _, _, prob, *services, window, prices = constants
+    _, _, _, prob, regime, *services, window, prices = constants
+    regimes = prices.shape[0] - 2
     narrow = lambda x: x.astype(dtype)
 
     def item(part):
@@ -128,11 +154,11 @@ def _solve(
         )
 
         def cell(part):
-            demand, charge, toll, start, lower, upper, paid = part
+            demand, charge, toll, start, lower, upper, paid, regime = part
             order = jnp.argsort(-demand, axis=1)[:, :width]  # classes with demand first
             few = jnp.take_along_axis(demand, order, axis=1).astype(float)
-            tolled = cost + toll[:, None]
-            own = jnp.moveaxis(tolled[:, order], 1, 0)  # draws nodes few
+            own = jnp.moveaxis(cost[:, order], 1, 0)  # draws nodes few
+            own = own + toll[regime][:, :, None]
             top = jnp.maximum(demand.sum(axis=1).max(), 0.0)
             upper = jnp.clip(jnp.minimum(upper, top), lower, None)
             found = item_dual(
@@ -145,10 +171,14 @@ def _solve(
             bound = item_bound(
                 price, few, prob, own, penalty, charge, lower, upper
             )
-            return bound - paid, found.target, narrow(prob) @ found.shipped, found.gap
+            share = prob[:, None] * (regime[:, None] == jnp.arange(regimes))
+            sent = jnp.einsum("wk,wn->kn", share, found.shipped.astype(float))
+            rest = charge - prob @ price
+            return bound - paid, found.target, sent, rest, found.gap
 
         periods = jnp.moveaxis(demand, 0, 2)  # periods scenarios classes
-        return jax.lax.map(cell, (periods, charge, toll, start, lower, upper, paid))
+        cells = periods, charge, toll, start, lower, upper, paid, regime
+        return jax.lax.map(cell, cells)
 
     demand = jnp.asarray(demand)
     return jax.lax.map(

@@ -34,7 +34,8 @@ class Evaluation(NamedTuple):
     Attributes:
       value: sum of the cells' smoothed Lagrangians, money.
       target: y of every cell, units.
-      shipped: shipments of every cell in a period, units.
+      sent: shipments of every cell in a period in each regime, times its share, units.
+      slope: derivative of every cell's Lagrangian in its targets, money per unit.
       use: storage (volume), inbound and the outbound of each regime (units, times the
         regime's share) of each node and period; inbound is short of the starting stock
         of the first period.
@@ -47,7 +48,8 @@ class Evaluation(NamedTuple):
 
     value: Float[Array, ""]
     target: Float[Array, "chunks cells nodes"]
-    shipped: Float[Array, "chunks cells nodes"]
+    sent: Float[Array, "chunks cells regimes nodes"]
+    slope: Float[Array, "chunks cells nodes"]
     use: Float[Array, "resources nodes periods"]
     bend: Float[Array, "3 periods charges charges"]
     residual: Float[Array, ""]
@@ -128,18 +130,19 @@ def evaluate(
         pull = PULL * stage * jnp.repeat(item["holding"], periods, axis=0)
         near = cell["anchor"] + 0.1 * cell["anchor"].sum(axis=1, keepdims=True)
         pull = pull / (near + 0.5)
+        tilted = join(charge) + cell["tilt"]
         solved = jax.vmap(
             partial(minimise, rows.shape, passes=passes),
             in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
         )(
-            cell["atoms"], rows.prob, join(drop), join(charge), cell["lower"],
+            cell["atoms"], rows.prob, join(drop), tilted, cell["lower"],
             cell["upper"], cell["width"] * stage, pull, cell["anchor"], cell["start"],
         )  # fmt: skip
         terms = solved.terms
         value = (
             base.sum()
             - item["paid"].sum()
-            + jnp.sum(join(charge) * solved.target)
+            + jnp.sum(tilted * solved.target)
             + jnp.sum(join(drop) * terms.shortage)
             + jnp.sum(pull * (solved.target - cell["anchor"]) ** 2) / 2
         )
@@ -183,15 +186,16 @@ def evaluate(
         return (
             (value, use, bend, solved.passes.mean()),
             solved.target,
-            join(shipped),
+            join(moved),
+            solved.slope,
             solved.residual.max(),
         )
 
     cells = rows.by_cell | {"start": start}
-    sums, target, shipped, residual = jax.lax.map(chunk, (rows.by_item, cells))
+    sums, *by_cell, residual = jax.lax.map(chunk, (rows.by_item, cells))
     wide = jnp.result_type(float)  # float64 where JAX allows it
     value, use, bend = (x.astype(wide).sum(axis=0) for x in sums[:3])
-    return Evaluation(value, target, shipped, use, bend, residual.max(), sums[3].mean())
+    return Evaluation(value, *by_cell, use, bend, residual.max(), sums[3].mean())
 
 
 def by_pool(drop: Float[Array, "*cells regimes pools buckets"]):

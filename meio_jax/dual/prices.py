@@ -21,7 +21,8 @@ class Point(NamedTuple):
       slope: use - capacity, the derivative of the value.
       jacobian: d use / d price; empty where it was not asked for.
       targets: y of each group.
-      shipped: shipments of each group.
+      sent: shipments of each group in each regime, times its share.
+      tree_slope: derivative of each group's tree cost in the targets.
       residual: largest residual of the cells.
     """
 
@@ -31,7 +32,8 @@ class Point(NamedTuple):
     slope: Float[np.ndarray, " capacities"]
     jacobian: Float[np.ndarray, "rows capacities"]
     targets: tuple[Float[Array, "chunks cells nodes"], ...]
-    shipped: tuple[Float[Array, "chunks cells nodes"], ...]
+    sent: tuple[Float[Array, "chunks cells regimes nodes"], ...]
+    tree_slope: tuple[Float[Array, "chunks cells nodes"], ...]
     residual: float
 
 
@@ -39,8 +41,8 @@ class Dual:
     """q(price) = sum over items of their least Lagrangian - price . capacity.
 
     Concave, a sum over items, with derivative use - capacity (Danskin). Holds what does
-    not change while prices do: the rows of each group, the limited capacities, and the
-    stock that the first receipts build on.
+    not change while prices do: the rows of each group, the limited capacities, and
+    the stock that the first receipts build on.
     """
 
     def __init__(self, problem: Problem, rows: tuple[Rows, ...]):
@@ -118,8 +120,19 @@ class Dual:
         used = self.gather(use)
         return Point(
             np.asarray(price, float), value, used, used - self.capacity, curve,
-            tuple(p.target for p in parts), tuple(p.shipped for p in parts),
+            tuple(p.target for p in parts), tuple(p.sent for p in parts),
+            tuple(p.slope for p in parts),
             max(float(p.residual) for p in parts),
+        )  # fmt: skip
+
+    def look(
+        self, rows: Rows, prices, targets, stage: float, softness: float
+    ) -> Evaluation:
+        """One group at the prices of its nodes, without second derivatives."""
+        kind = rows.atoms.dtype
+        return evaluate(
+            rows, jnp.asarray(prices), targets, jnp.asarray(stage, kind),
+            jnp.asarray(softness, kind), flows=self.flows, curved=False,
         )  # fmt: skip
 
     def _add_curve(self, curve, part: Evaluation, window, node) -> None:

@@ -29,7 +29,7 @@ from meio_jax.scenarios.sample import Sample, window_demand
 BY_ITEM = (
     "mean", "slot", "weight", "late_cost", "volume", "penalty", "holding", "paid",
 )  # fmt: skip
-BY_CELL = "atoms", "width", "anchor", "lower", "upper"
+BY_CELL = "atoms", "width", "anchor", "lower", "upper", "tilt"
 
 
 class Rows(eqx.Module):
@@ -54,6 +54,8 @@ class Rows(eqx.Module):
       holding: money per unit left over.
       lower: least target.
       upper: largest target, finite.
+      tilt: added to the charges in planning, 0 for the kernel as it is: what brings its
+        optimum to the exact one at some prices; bounds do not see it.
       window: mean periods that an order protects, by node.
       ring: first level whose pool holds both a node and the home of a class.
       home: home of each class.
@@ -81,6 +83,7 @@ class Rows(eqx.Module):
     holding: Float[Array, "chunks items nodes"]
     lower: Float[Array, "chunks cells nodes"]
     upper: Float[Array, "chunks cells nodes"]
+    tilt: Float[Array, "chunks cells nodes"]
     window: Float[Array, " nodes"]
     paid: Float[Array, "chunks items"]
     lift: Float[Array, ""]
@@ -217,6 +220,7 @@ def build_rows(
                 holding=holding,
                 lower=flat(lower),
                 upper=flat(upper),
+                tilt=jnp.zeros_like(flat(upper)),
                 paid=paid,
             )
         )

@@ -153,6 +153,7 @@ class TreeSolution(NamedTuple):
       target: y, units.
       terms: the pools' terms at the targets.
       free: 1 where a target is inside its bounds.
+      slope: derivative of the cost in the targets, money per unit.
       residual: largest projected derivative left, as a share of the largest charge.
       passes: passes over the atoms that it took.
     """
@@ -160,6 +161,7 @@ class TreeSolution(NamedTuple):
     target: Float[Array, " nodes"]
     terms: PoolTerms
     free: Float[Array, " nodes"]
+    slope: Float[Array, " nodes"]
     residual: Scalar
     passes: Int[Array, ""]
 
@@ -249,8 +251,9 @@ def minimise(
 
     start = jnp.clip(start, lower, upper)
     state = (start, look(start), jnp.ones((), start.dtype), jnp.ones((), jnp.int32))
-    y, (_, _, terms, free, residual), _, count = lax.while_loop(again, step, state)
-    return TreeSolution(y, terms, free, residual, count)
+    y, here, _, count = lax.while_loop(again, step, state)
+    _, slope, terms, free, residual = here
+    return TreeSolution(y, terms, free, slope, residual, count)
 
 
 def dual_value(

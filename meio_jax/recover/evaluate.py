@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 
     left: Float[np.ndarray, "items periods nodes"]
     shipped: Float[np.ndarray, "items periods nodes"]
-    sent: Float[np.ndarray, "regimes nodes periods"]
+    sent: Float[np.ndarray, "items periods regimes nodes"]
     empty: Float[np.ndarray, "items periods regimes nodes"]
     own: Float[np.ndarray, "items periods nodes"]
     short: Float[np.ndarray, "items periods nodes"]
@@ -166,8 +166,7 @@ class Evaluator:
         home = np.zeros((classes, nodes))
         home[np.arange(classes), network.home] = 1
         return Outcome(
-            left=left, shipped=shipped, sent=np.transpose(sent.sum(axis=0), (1, 2, 0)),
-            empty=cell["empty"],
+            left=left, shipped=shipped, sent=sent, empty=cell["empty"],
             own=cell["demand"] @ home, short=cell["short"],
             holding=np.einsum("in,itn->it", items.holding, left),
             shipping=cell["cost"] - paid,
@@ -254,6 +253,6 @@ def node_use(problem: Problem, outcomes, targets, carried):
         stock, sent = target.sum(axis=0).T, outcome.shipped.sum(axis=0).T
         before = np.pad(stock - sent, ((0, 0), (1, 0)))[:, :-1]
         use[1, node] += stock - before
-        use[2:, node] += outcome.sent
+        use[2:, node] += np.transpose(outcome.sent.sum(axis=0), (1, 2, 0))
     use[1, :, 0] -= carried
     return use

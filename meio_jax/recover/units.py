@@ -43,18 +43,18 @@ def _no_prices(rows: Rows) -> Prices:
 def unit_values(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> tuple[Float[Array, "chunks cells nodes"], Float[Array, "chunks cells nodes"]]:
-    """Change of the unpriced tree cost by one unit more, and by one less, per node."""
+    """Change of the unpriced, tilted tree cost by one unit more, and by one less."""
     free = _no_prices(rows)
 
     def chunk(part):
-        item, atoms, y = part
+        item, atoms, tilt, y = part
         charge, drop = _cells(rows, free, item)
         moves = jax.vmap(partial(unit_moves, rows.shape), in_axes=(1, None, 0, 0, 0))(
-            atoms, rows.prob, drop, charge, y
+            atoms, rows.prob, drop, charge + tilt, y
         )
         return moves.more, moves.less
 
-    return jax.lax.map(chunk, (rows.by_item, rows.atoms, target))
+    return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
 
 
 @jax.jit
@@ -86,13 +86,13 @@ def whole_optimum(
     prices = prices.astype(rows.atoms.dtype)
 
     def chunk(part):
-        item, atoms, lower, upper, y = part
+        item, atoms, tilt, lower, upper, y = part
         charge, drop = _cells(rows, prices, item)
         walk = partial(descend, rows.shape, steps=steps)
         return jax.vmap(walk, in_axes=(1, None, 0, 0, 0, 0, 0))(
-            atoms, rows.prob, drop, charge, jnp.ceil(lower), jnp.floor(upper), y
+            atoms, rows.prob, drop, charge + tilt, jnp.ceil(lower), jnp.floor(upper), y
         )
 
     return jax.lax.map(
-        chunk, (rows.by_item, rows.atoms, rows.lower, rows.upper, target)
+        chunk, (rows.by_item, rows.atoms, rows.tilt, rows.lower, rows.upper, target)
     )

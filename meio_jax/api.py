@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meio_jax.checkpoint import Checkpoint, resource_names
+from meio_jax.checkpoint import read as read_checkpoint
 from meio_jax.config import Config
-from meio_jax.faults import InputError
+from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.plan import Plan
 from meio_jax.tables import Tables, examine
 from meio_jax.tables import check as check
@@ -30,6 +32,7 @@ def solve(
     horizon: int | None = None,
     config: Config | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
+    start: Plan | str | Path | None = None,
 ) -> Plan:
     """Plans: targets, capacity prices and a bound.
 
@@ -41,9 +44,12 @@ def solve(
       config: all options; the three above go before it.
       callback: called with a `Progress` after every evaluation of the dual; returning
         True stops the search, and the plan is made from the prices reached.
+      start: an earlier plan, or its run folder: the search begins at its prices, those
+        of capacities that it does not know at 0.
 
     Raises:
-      InputError: the tables or options have faults; it lists them all.
+      InputError: the tables or options have faults, it lists them all; or `start` is
+        damaged or knows none of the capacities.
     """
     config = config or Config()
     if gap is not None:
@@ -61,11 +67,28 @@ def solve(
     examined = examine(tables, config)
     if examined.faults.errors:
         raise InputError(examined.faults)
-    return plan_examined(examined, config, callback)
+    return plan_examined(examined, config, callback, start=_checkpoint(start))
 
 
-def plan_examined(examined, config: Config, callback=None) -> Plan:
-    """The plan of tables that have been examined and have no errors."""
+def plan_examined(
+    examined,
+    config: Config,
+    callback=None,
+    *,
+    start: Checkpoint | None = None,
+    keep: Callable[[Checkpoint], None] | None = None,
+    input_digest: str | None = None,
+) -> Plan:
+    """The plan of tables that have been examined and have no errors.
+
+    Args:
+      examined: the tables and their calendar.
+      config: all options.
+      callback: as for `solve`.
+      start: prices to begin at.
+      keep: called during the search with the prices so far.
+      input_digest: of the tables, where it is known.
+    """
     import jax
 
     from meio_jax.planner import solve_problem
@@ -81,10 +104,28 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
         problem, count=options.count, seed=options.seed, block=options.block,
         recent=options.recent, common=options.common,
     )  # fmt: skip
-    solution = solve_problem(problem, sample, config.solver, callback)
+    names = resource_names(problem.regimes), labels.nodes, labels.periods
+    mark = input_digest or digest(examined.tables)
+    reached: list[Checkpoint] = []
+
+    def hold(place) -> None:
+        resources, nodes, periods = (tuple(map(str, axis)) for axis in names)
+        reached[:] = [
+            Checkpoint(config.problem.name, mark, resources, nodes, periods, *place)
+        ]
+        if keep is not None:
+            keep(reached[0])
+
+    solution = solve_problem(
+        problem, sample, config.solver, callback,
+        start=_place(start, problem, names), keep=hold,
+    )  # fmt: skip
     device = jax.devices()[0]
     facts = {
+        "name": config.problem.name,
         "evaluations": solution.evaluations,
+        "evaluations_before": start.evaluations if start else 0,
+        "stage": reached[0].stage,
         "cost_without_capacities": solution.free_value,
         "seconds": time.perf_counter() - begin,
         "scenarios": len(sample.weight),
@@ -98,7 +139,7 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
         },
         "versions": versions(),
         "device": f"{device.platform} ({device.device_kind})",
-        "input_digest": digest(examined.tables),
+        "input_digest": mark,
         "options": config.to_dict(),
     }
     days = DAYS[config.units.period]
@@ -113,6 +154,31 @@ def plan_examined(examined, config: Config, callback=None) -> Plan:
         facts=facts,
         metrics=tuple(p._asdict() for p in solution.history),
     )
+
+
+def _checkpoint(start: Plan | str | Path | None) -> Checkpoint | None:
+    if start is None or isinstance(start, Plan):
+        return start and start.checkpoint
+    return read_checkpoint(Path(start) / "state.npz")
+
+
+def _place(start: Checkpoint | None, problem, names):
+    """Where the ascent begins: the prices of a checkpoint at the problem's names."""
+    from meio_jax.planner import Place
+
+    if start is None:
+        return None
+    prices = start.matched(*names)
+    if prices is None:
+        text = f"knows {_few(start.nodes)} in {_few(start.periods)}, the tables"
+        text += f" {_few(names[1])} in {_few(names[2])}: no capacity is in both"
+        hint = "Start from a plan of these nodes and periods, or without one"
+        raise InputError(Faults([Fault("error", "R02", "start", text, hint)]))
+    return Place(prices, start.stage, start.evaluations)
+
+
+def _few(words) -> str:
+    return ", ".join(map(str, words[:3])) + (", ..." if len(words) > 3 else "")
 
 
 def demo(*, callback=None) -> Plan:

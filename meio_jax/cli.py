@@ -84,7 +84,8 @@ def check(source: Path, changes: tuple[str, ...]) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
-def solve(source, changes, gap, seed, out, csv, as_json) -> None:
+@click.option("--resume", is_flag=True, help="Go on from the newest prices there are.")
+def solve(source, changes, gap, seed, out, csv, as_json, resume) -> None:
     """Plan the tables in SOURCE, a folder or a meio.toml, into a run folder."""
     if gap is not None:
         changes = (*changes, f"solver.gap={gap!r}")
@@ -93,7 +94,8 @@ def solve(source, changes, gap, seed, out, csv, as_json) -> None:
     config, folder = _config(source, changes)
     if csv:
         config = replace(config, output=replace(config.output, csv=True))
-    _run(config, folder, out, as_json, config.problem.name or folder.resolve().name)
+    name = config.problem.name or folder.resolve().name
+    _run(config, folder, out, as_json, name, resume)
 
 
 @main.command()
@@ -150,11 +152,15 @@ def _config(source: Path, changes):
     return options.with_overrides(config, list(changes)), Path(folder)
 
 
-def _run(config, folder: Path, out: Path | None, as_json: bool, name: str) -> None:
+def _run(
+    config, folder: Path, out: Path | None, as_json: bool, name: str, resume=False
+) -> None:
     begin = time.perf_counter()
     log = _Log()
+    home = Path(config.output.runs) if out is None else out.parent
+    config = replace(config, problem=replace(config.problem, name=name))
     if out is None:
-        out = _run_folder(Path(config.output.runs), name)
+        out = _run_folder(home, name)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise _Refusal(f"{out} is there already; choose a new folder")
     from meio_jax.tables import examine, read
@@ -168,19 +174,60 @@ def _run(config, folder: Path, out: Path | None, as_json: bool, name: str) -> No
     log.line(_verdict(examined.faults))
     for text in str(examined.faults).splitlines():
         log.line(f"         {text}")
-    from meio_jax.api import plan_examined
+    from meio_jax.api import digest, plan_examined
 
-    show = _Progress(log)
-    plan = plan_examined(examined, config, show)
+    mark = digest(examined.tables)
+    start = _newest(home, name, mark, log) if resume else None
+    show, keeper = _Progress(log), _Keeper(home, name, log)
+    plan = plan_examined(
+        examined, config, show, start=start, keep=keeper, input_digest=mark
+    )
     show.end()
     plan.facts["command_seconds"] = round(time.perf_counter() - begin, 1)
     _summary(log, plan, config, out)
     plan.save(out, csv=config.output.csv, log="\n".join(log.lines) + "\n")
+    keeper.drop()
     if as_json:
         click.echo((out / "run.json").read_text(), nl=False)
     if plan.status == "optimal_within_gap":
         sys.exit(DONE)
     sys.exit(STOPPED)
+
+
+def _newest(home: Path, name: str, mark: str, log: _Log):
+    """The checkpoint to go on from, if there is one; says which."""
+    from meio_jax.checkpoint import newest
+
+    found = newest(home, name, mark)
+    if found is None:
+        log.line(f"resume   nothing yet of '{name}' with these tables: from no prices")
+        return None
+    path, start = found
+    log.line(f"resume   from {start.evaluations} evaluations in {path}")
+    return start
+
+
+class _Keeper:
+    """Keeps the prices of a run that may be killed, beside where its folder will be."""
+
+    def __init__(self, home: Path, name: str, log: _Log):
+        from meio_jax.checkpoint import running, write
+
+        self.path, self.write, self.log = running(home, name), write, log
+        self.able = True
+
+    def __call__(self, checkpoint) -> None:
+        if not self.able:
+            return
+        try:
+            self.write(checkpoint, self.path)
+        except OSError as error:  # the run matters more than its checkpoint
+            self.able = False
+            self.log.line(f"         no checkpoints: {self.path}: {error.strerror}")
+
+    def drop(self) -> None:
+        """Removes the checkpoint of a run that is complete."""
+        self.path.unlink(missing_ok=True)
 
 
 class _Log:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meio_jax import checkpoint as checkpoints
 from meio_jax.faults import Fault, Faults, InputError
 
 if TYPE_CHECKING:
@@ -56,6 +57,30 @@ class Plan:
             return math.inf
         return (self.cost - self.bound) / max(abs(self.cost), 1e-12)
 
+    @property
+    def checkpoint(self) -> checkpoints.Checkpoint:
+        """The prices with their names, for another search to start from."""
+        import numpy as np
+
+        table = self.prices
+        by_regime = [c for c in table if str(c).startswith("price_regime_")]
+        resources = checkpoints.resource_names(max(len(by_regime), 1))
+        nodes, periods = (tuple(dict.fromkeys(table[c])) for c in ("node", "period"))
+        node = np.array([nodes.index(n) for n in table["node"]], int)
+        period = np.array([periods.index(t) for t in table["period"]], int)
+        prices = np.zeros((len(resources), len(nodes), len(periods)))
+        for k, resource in enumerate(resources):
+            word, _, regime = resource.partition(" ")
+            rows = (table["resource"] == word).to_numpy(bool)
+            column = f"price_regime_{regime}" if regime else "price"
+            prices[k, node[rows], period[rows]] = table[column][rows]
+        of = lambda key, default: self.facts.get(key, default)
+        return checkpoints.Checkpoint(
+            of("name", ""), of("input_digest", ""), resources,
+            tuple(map(str, nodes)), tuple(map(str, periods)), prices,
+            of("stage", 0), of("evaluations_before", 0) + of("evaluations", 0),
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         return (
             f"Plan(status={self.status!r}, cost={self.cost:,.0f}, "
@@ -95,6 +120,7 @@ class Plan:
             (held / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
             if log:
                 (held / "log.txt").write_text(log)
+            checkpoints.write(self.checkpoint, held / checkpoints.FILE)
             lines = "".join(json.dumps(m) + "\n" for m in self.metrics)
             (held / "metrics.jsonl").write_text(lines)
             move_in(held, folder)

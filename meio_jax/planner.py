@@ -103,11 +103,31 @@ class Solution(NamedTuple):
         return (self.cost - self.bound) / max(abs(self.cost), 1e-12)
 
 
+class Place(NamedTuple):
+    """Where an ascent is, so that another can go on from there.
+
+    Attributes:
+      prices: money per unit of capacity, >= 0; 0 where there is no limit.
+      stage: stages of smoothing that are done.
+      evaluations: of the full dual so far.
+    """
+
+    prices: Float[np.ndarray, "resources nodes periods"]
+    stage: int = 0
+    evaluations: int = 0
+
+
 Callback = Callable[[Progress], bool | None]
 
 
 def solve_problem(
-    problem: Problem, sample: Sample, options: Solver, callback: Callback | None = None
+    problem: Problem,
+    sample: Sample,
+    options: Solver,
+    callback: Callback | None = None,
+    *,
+    start: Place | None = None,
+    keep: Callable[[Place], None] | None = None,
 ) -> Solution:
     """Prices, bound and plan of a problem on a sample of scenarios.
 
@@ -117,9 +137,13 @@ def solve_problem(
       options: solver options.
       callback: called after every evaluation; returning True stops the ascent, and the
         plan is made from the prices reached.
+      start: prices to climb from, at its stage of smoothing; else from no price.
+      keep: called after every evaluation of the ascent with the best prices so far.
     """
     with jax.enable_x64(True):
-        return _Run(problem, sample, options, callback).solve()
+        run = _Run(problem, sample, options, callback)
+        run.begun, run.keep = start, keep
+        return run.solve()
 
 
 class _Run:
@@ -128,6 +152,9 @@ class _Run:
     def __init__(self, problem, sample, options, callback):
         self.problem, self.sample, self.options = problem, sample, options
         self.callback = callback
+        self.begun: Place | None = None
+        self.before = 0  # stages of smoothing that an earlier run has done
+        self.keep: Callable[[Place], None] | None = None
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
         self.stopped = False
@@ -225,14 +252,23 @@ class _Run:
 
     def _ascend(self, point):
         """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
-        state = self.method.init(self.dual, point.price, point.targets)
-        free_value = state.point.value
+        price = self._resume() if self.begun else point.price
+        state = self.method.init(self.dual, price, point.targets)
+        free_value = point.value if self.begun else state.point.value
         self._say("ascend", free_value, state)
         return self._climb(self.method, state, self._most()), free_value
 
     def _most(self) -> int:
         """Evaluations of the dual at most."""
         return self.options.max_evaluations * (3 if self._small() else 1)
+
+    def _resume(self):
+        """The prices to go on from; the stages of smoothing before theirs are done."""
+        assert self.begun is not None
+        stages = self.method.stages
+        self.before = min(self.begun.stage, len(stages) - 1)
+        self.method = replace(self.method, stages=stages[self.before :])
+        return self.dual.gather(self.begun.prices)
 
     def _sharpen(self, state):
         """Prices and targets from exact solutions of the items that matter, and the
@@ -532,14 +568,19 @@ class _Run:
         return "stopped" if self.stopped else "gap_above_target"
 
     def _say(self, phase, value, state, over=None, price=None) -> None:
+        price = state.point.price if price is None else price
         now = residuals(self.dual, state.point)
         seen = residuals(self.dual, state.evaluated)
         line = Progress(
             phase, self.dual.evaluations, value,
             seen.violation if over is None else over, now.slack,
-            int(((state.point.price if price is None else price) > 1e-9).sum()), time.perf_counter() - self.begin,
+            int((price > 1e-9).sum()), time.perf_counter() - self.begin,
         )  # fmt: skip
         self.history.append(line)
+        if self.keep is not None and phase in ("ascend", "exact"):
+            prices = self.dual.spread(price)
+            stage = self.before + state.stage
+            self.keep(Place(prices, stage, self.dual.evaluations))
         if self.callback is not None and self.callback(line):
             self.stopped = True
 

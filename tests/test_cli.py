@@ -19,7 +19,8 @@ from meio_jax.tables import write as tables_out
 
 SETS = [word for change in FAST for word in ("--set", change)]
 EXACT = ("--gap", "1e-6")  # more than four evaluations reach
-RUN = {"run.json", "metrics.jsonl", "log.txt", *(f"{t}.parquet" for t in TABLES)}
+RUN = {"run.json", "metrics.jsonl", "log.txt", "state.npz"}
+RUN |= {f"{table}.parquet" for table in TABLES}
 
 
 def meio(*words):
@@ -274,7 +275,7 @@ def test_a_full_disk_gives_one_message_and_leaves_nothing(
     assert answer.exit_code == 2
     assert "out: cannot be written: No space left on device" in answer.stderr
     assert answer.stderr.count("No space left on device") == 1
-    assert names(tmp_path) == {"data"}
+    assert names(tmp_path) == {"data", ".data-checkpoint.npz"}  # prices can be resumed
 
 
 @pytest.mark.parametrize("at", [1, 2], ids=["first step", "second step"])

@@ -138,13 +138,13 @@ def test_a_plan_that_was_saved_loads_equal(plan, bound, tmp_path):
     assert again.metrics == plan.metrics
     for name in TABLES:
         assert_frame_equal(getattr(again, name), getattr(plan, name))
-    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert {path.name for path in folder.iterdir()} == {*FILES, "state.npz"}
 
 
 def test_csv_is_written_beside_parquet(plan, tmp_path):
     folder = plan.save(tmp_path / "a", csv=True)
     names = {path.name for path in folder.iterdir()}
-    assert names == set(FILES) | {f"{name}.csv" for name in TABLES}
+    assert names == {"state.npz", *FILES} | {f"{name}.csv" for name in TABLES}
 
 
 def test_a_plan_goes_into_an_empty_folder_and_not_among_files(plan, tmp_path):

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from meio_jax.dual.lagrangian import charges
 from meio_jax.dual.rows import serve_cost
 from meio_jax.kernels.node_dual import admissible, item_bound, item_dual
-from meio_jax.problem import Group, Problem, take_items
+from meio_jax.problem import Problem, take_items
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import Sample, window_demand
 
@@ -166,8 +166,7 @@ def _solve(
                 narrow(charge), narrow(lower), narrow(upper), narrow(start),
                 tolerance=tolerance,
             )  # fmt: skip
-            moves = upper > lower
-            price = admissible(found.price.astype(float), prob, charge, moves)
+            price = admissible(found.price.astype(float), prob, charge, found.below)
             bound = item_bound(
                 price, few, prob, own, penalty, charge, lower, upper
             )

@@ -8,7 +8,8 @@ so that any multipliers give a lower bound and the best ones the recourse itself
 `pi_n` is what one more unit at node `n` saves (Dantzig 1963, ch. 14). With the targets
 free as well, min_y a.y + E Q(y, D) over a box has the dual
 
-    max_{pi(w) >= 0} E sum_q D_q min(p, min_n (c_nq + pi_n)) + sum_n min_y (a_n - E pi_n) y
+    max_{pi(w) >= 0} E sum_q D_q min(p, min_n (c_nq + pi_n))
+                     + sum_n min_y (a_n - E pi_n) y
 
 in which no target appears: multipliers bound every plan of the item.
 
@@ -40,7 +41,10 @@ class ItemDual(NamedTuple):
       price: pi, money per unit of stock at a node, >= 0.
       target: targets, units; interior, off the optimum by what `gap` says.
       shipped: expected units that each node ships.
-      gap: complementarity left, money: how far target and price are from each other.
+      below: targets that stay under their upper end: their mean price may not exceed
+        the charge, which whoever rounds `price` restores with `admissible`.
+      gap: the most that the bound may be below the optimum, money: complementarity and
+        what it would cost to mend flows that do not add up.
       steps: steps taken.
     """
 
@@ -48,6 +52,7 @@ class ItemDual(NamedTuple):
     price: Float[Array, "draws nodes"]
     target: Float[Array, " nodes"]
     shipped: Float[Array, "draws nodes"]
+    below: Bool[Array, " nodes"]
     gap: Scalar
     steps: Int[Array, ""]
 
@@ -72,6 +77,7 @@ class _Data(NamedTuple):
     prob: Float[Array, " draws"]
     cost: Float[Array, "draws nodes classes"]
     penalty: Scalar
+    charge: Float[Array, " nodes"]
     lower: Float[Array, " nodes"]
     upper: Float[Array, " nodes"]
     moves: Bool[Array, " nodes"]  # targets that the box leaves free
@@ -107,34 +113,37 @@ def item_dual(
       tolerance: complementarity at which to stop, as a share of the cost.
       steps: most steps.
     """
-    data = _prepare(demand, prob, cost, penalty, lower, upper)
-    state = _begin(data, charge, target)
-    worth = jnp.abs(prob @ (demand * jnp.minimum(penalty, state.value)).sum(axis=1))
-    worth = worth + jnp.abs(charge) @ state.target + 1e-12
+    data = _prepare(demand, prob, cost, penalty, charge, lower, upper)
+    state = _begin(data, target)
+    worth = _worth(data, state)
 
     def again(carry):
-        _, gap, count, stuck = carry
-        return (gap > tolerance * worth) & (count < steps) & (stuck < 2)
+        _, best, count, stuck, idle = carry
+        return (
+            (best.gap > tolerance * worth) & (count < steps) & (stuck < 2) & (idle < 4)
+        )
 
     def step(carry):
-        state, gap, count, stuck = carry
+        state, best, count, stuck, idle = carry
         new, went = _step(data, state)
         sound = jax.tree.reduce(
             lambda a, b: a & jnp.all(jnp.isfinite(b)), new, jnp.ones((), bool)
         )
         state = jax.tree.map(lambda a, b: jnp.where(sound, a, b), new, state)
+        seen = _look(data, state)
+        better = sound & (seen.gap < best.gap)
+        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), seen, best)
         stuck = jnp.where(sound, jnp.where(went < 0.02, stuck + 1, 0), 2)
-        return state, jnp.where(sound, _gap(data, state)[0], gap), count + 1, stuck
+        return state, best, count + 1, stuck, jnp.where(better, 0, idle + 1)
 
     zero = jnp.zeros((), jnp.int32)
-    first = state, _gap(data, state)[0], zero, zero
-    state, gap, count, _ = lax.while_loop(again, step, first)
-    price = _everywhere(data, state, cost)
-    price = admissible(price, prob, charge, data.moves)
+    first = state, _look(data, state), zero, zero, zero
+    _, best, count, _, _ = lax.while_loop(again, step, first)
+    price = _everywhere(data, best, cost)
+    price = admissible(price, prob, charge, best.below)
     bound = item_bound(price, demand, prob, cost, penalty, charge, lower, upper)
-    shipped = jnp.where(data.can, state.flow, 0).sum(axis=2)
-    target = jnp.where(data.moves, state.target, data.lower)
-    return ItemDual(bound, price, target, shipped, gap, count)
+    target = jnp.where(data.moves, best.target, data.lower)
+    return ItemDual(bound, price, target, best.shipped, best.below, best.gap, count)
 
 
 def node_dual(
@@ -145,7 +154,7 @@ def node_dual(
     tolerance: float = 1e-6,
     steps: int = STEPS,
 ) -> tuple[Scalar, Float[Array, " nodes"]]:
-    """The recourse Q(y, D) of one scenario from below, and the multipliers that prove it.
+    """The recourse Q(y, D) of a scenario from below, and multipliers that prove it.
 
     Args:
       demand: units of each class.
@@ -211,31 +220,68 @@ def admissible(
     price: Float[Array, "draws nodes"],
     prob: Float[Array, " draws"],
     charge: Float[Array, " nodes"],
-    moves: Bool[Array, " nodes"],
+    below: Bool[Array, " nodes"],
 ) -> Float[Array, "draws nodes"]:
     """Multipliers lowered in proportion so that their mean is at most the charge, at
-    nodes whose target is free and whose charge is positive."""
+    nodes whose target is under its upper end and whose charge is positive."""
     mean = prob @ price
-    high = moves & (mean > charge) & (charge > 0)
+    high = below & (mean > charge) & (charge > 0)
     return price * jnp.where(high, charge / jnp.where(mean > 0, mean, 1), 1)
 
 
-def _prepare(demand, prob, cost, penalty, lower, upper) -> _Data:
+class _Seen(NamedTuple):
+    """What is kept of the best state: in float32 the last is not always the best."""
+
+    price: Float[Array, "draws nodes"]
+    value: Float[Array, "draws classes"]
+    target: Float[Array, " nodes"]
+    shipped: Float[Array, "draws nodes"]
+    below: Bool[Array, " nodes"]
+    gap: Scalar
+
+
+def _look(data: _Data, s: _State) -> _Seen:
+    """A state and what its multipliers may be off by: complementarity, for units sent
+    from nowhere or to nobody the dearest that a unit can be, and charges not paid for:
+    the last two are rounding, which in float32 grows as complementarity falls."""
+    gap, _, z = _gap(data, s)
+    shipped = s.flow.sum(axis=2)
+    over = jnp.maximum(shipped - s.target, 0).sum(axis=1)
+    miss = jnp.where(data.has, data.demand - s.flow.sum(axis=1) - s.unmet, 0)
+    dearest = jnp.maximum(data.penalty, 0) - jnp.minimum(data.cost.min(), 0)
+    gap = gap + dearest * (data.prob @ (over + jnp.abs(miss).sum(axis=1)))
+    unpaid = data.charge - data.prob @ s.price - s.over_lower + s.over_upper
+    gap = gap + jnp.where(data.moves, jnp.abs(unpaid), 0) @ s.target
+    full = s.over_upper * (data.upper - data.lower) > (data.prob @ s.price) * z.upper
+    return _Seen(s.price, s.value, s.target, shipped, data.moves & ~full, gap)
+
+
+def _worth(data: _Data, s: _State) -> Scalar:
+    """The size of the cost, money: what demand and the targets for it come to."""
+    total = data.demand.sum(axis=1)
+    useful = jnp.maximum(total.max(), data.lower) + 1e-3 * s.target
+    useful = jnp.minimum(s.target, useful)
+    served = data.demand * jnp.abs(jnp.minimum(data.penalty, s.value))
+    return data.prob @ served.sum(axis=1) + jnp.abs(data.charge) @ useful + 1e-12
+
+
+def _prepare(demand, prob, cost, penalty, charge, lower, upper) -> _Data:
     stocked = upper > 0
     can = (demand[:, None, :] > 0) & (cost < penalty) & stocked[None, :, None]
     moves = upper > lower * (1 + 1e-9) + 1e-12
     cost = jnp.where(can, cost, 0)
+    has = demand > 0
     return _Data(
-        demand, prob, cost, penalty, lower, upper, moves, can, demand > 0, stocked
+        demand, prob, cost, penalty, charge, lower, upper, moves, can, has, stocked
     )
 
 
-def _begin(data: _Data, charge, target) -> _State:
+def _begin(data: _Data, target) -> _State:
     """An interior start: dual feasible, primal positive."""
     draws, nodes, _ = data.can.shape
     dtype = data.demand.dtype
     least = jnp.min(jnp.where(data.can, data.cost, data.penalty))
-    span = 0.1 * jnp.maximum(data.penalty - least, 1e-6)
+    span = 0.1 * jnp.maximum(data.penalty - least, 1e-3 * jnp.abs(data.penalty) + 1e-9)
     price = jnp.full((draws, nodes), span, dtype)
     cheapest = jnp.where(data.can, data.cost, jnp.inf).min(axis=1) + span
     value = jnp.where(data.has, jnp.minimum(cheapest, data.penalty) - span, 0)
@@ -244,8 +290,8 @@ def _begin(data: _Data, charge, target) -> _State:
     typical = (data.prob @ data.demand).sum() / nodes
     room = 0.01 * (data.upper - data.lower)
     inside = jnp.clip(target, data.lower + room, data.upper - room)
-    rest = charge - data.prob @ price
-    low = jnp.maximum(rest, 0) + 0.1 * jnp.abs(charge).mean() + 1e-9
+    rest = data.charge - data.prob @ price
+    low = jnp.maximum(rest, 0) + 0.1 * jnp.abs(data.charge).mean() + 1e-9
     target = jnp.where(data.moves, inside, data.lower)
     flow = jnp.where(data.can, even[:, None, :], 0)
     unmet = jnp.where(data.has, even, 1)
@@ -421,7 +467,7 @@ def _move(s: _State, d: _State, primal, dual) -> _State:
     )
 
 
-def _everywhere(data: _Data, s: _State, cost):
+def _everywhere(data: _Data, s: _Seen, cost):
     """Multipliers of all nodes: one that may hold nothing asks what it would save."""
     saved = s.value[:, None, :] - cost
     saved = jnp.where(data.has[:, None, :], saved, 0).max(axis=2)

@@ -199,9 +199,7 @@ class _Run:
 
     def _small(self) -> bool:
         """Whether exact solutions of all cells cost next to nothing."""
-        work = sum(
-            len(g.items) * g.network.unit_cost.size for g in self.problem.groups
-        )
+        work = sum(len(g.items) * g.network.unit_cost.size for g in self.problem.groups)
         return work * self.problem.periods <= SMALL
 
     def _method(self) -> AbstractAscent:
@@ -323,7 +321,10 @@ class _Run:
         for k, (rows, items) in enumerate(zip(dual.rows, chosen, strict=True)):
             node = self.planning.groups[k].network.node
             target = self._chunk(found.targets[k], k)
-            mask, rest = np.zeros_like(found.targets[k]), np.zeros_like(found.targets[k])
+            mask, rest = (
+                np.zeros_like(found.targets[k]),
+                np.zeros_like(found.targets[k]),
+            )
             mask[items], rest[items] = 1, found.rest[k]
             pinned = replace(rows, lower=target, upper=target)
             seen = dual.look(

@@ -67,6 +67,11 @@ def solve_items(
       dtype: of the steps; what is proven is computed in float64 where JAX allows it.
       tolerance: complementarity at which to stop, as a share of a cell's cost.
     """
+    if not len(chosen):
+        size = 0, problem.periods
+        nodes = len(problem.groups[index].network.node)
+        flat, sent = np.zeros((*size, nodes)), np.zeros((*size, problem.regimes, nodes))
+        return Exact(np.zeros(size), flat, sent, flat, np.zeros(size))
     group = take_items(problem.groups[index], chosen)
     network, items = group.network, group.items
     source = SlotSource(problem, group, sample)
@@ -167,9 +172,7 @@ def _solve(
                 tolerance=tolerance,
             )  # fmt: skip
             price = admissible(found.price.astype(float), prob, charge, found.below)
-            bound = item_bound(
-                price, few, prob, own, penalty, charge, lower, upper
-            )
+            bound = item_bound(price, few, prob, own, penalty, charge, lower, upper)
             share = prob[:, None] * (regime[:, None] == jnp.arange(regimes))
             sent = jnp.einsum("wk,wn->kn", share, found.shipped.astype(float))
             rest = charge - prob @ price

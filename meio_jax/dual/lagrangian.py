@@ -192,10 +192,12 @@ def evaluate(
         )
 
     cells = rows.by_cell | {"start": start}
-    sums, *by_cell, residual = jax.lax.map(chunk, (rows.by_item, cells))
+    sums, target, sent, slope, residual = jax.lax.map(chunk, (rows.by_item, cells))
     wide = jnp.result_type(float)  # float64 where JAX allows it
     value, use, bend = (x.astype(wide).sum(axis=0) for x in sums[:3])
-    return Evaluation(value, *by_cell, use, bend, residual.max(), sums[3].mean())
+    return Evaluation(
+        value, target, sent, slope, use, bend, residual.max(), sums[3].mean()
+    )
 
 
 def by_pool(drop: Float[Array, "*cells regimes pools buckets"]):

@@ -123,7 +123,7 @@ def certify(
     )  # fmt: skip
 
 
-def _draw(size, count, seed):
+def _draw(size, count, seed) -> tuple[np.ndarray, np.ndarray]:
     """Items drawn with replacement in proportion to size, each once, and the number of
     its draws over its chance and their number; all with weight 1 if there are few."""
     if count >= len(size):

@@ -102,6 +102,10 @@ class Master:
         from scipy.optimize import linprog
         from scipy.sparse import coo_array
 
+        if not self.count:  # nothing couples the items
+            cost = float(sum(own[-1].cost.sum() for own in self.columns))
+            target = tuple(own[-1].target for own in self.columns)
+            return Mix(cost, cost, low, target, low)
         entries, cost, cell, first, cells = [], [], [], 0, 0
         for k, own in enumerate(self.columns):
             for c in own:
@@ -117,15 +121,17 @@ class Master:
         use = coo_array((amount, (row, at)), shape=(self.count, total))
         at = np.arange(first)
         mix = coo_array((np.ones(first), (np.concatenate(cell), at)), (cells, total))
+        objective = np.concatenate([*cost, high, -low])
+        unit = max(float(np.abs(objective[:first]).mean()), 1e-300)
         found = linprog(
-            np.concatenate([*cost, high, -low]), A_ub=use.tocsr(), b_ub=room,
-            A_eq=mix.tocsr(), b_eq=np.ones(cells), method="highs",
+            objective / unit, A_ub=use.tocsr(), b_ub=room, A_eq=mix.tocsr(),
+            b_eq=np.ones(cells), method="highs",
         )  # fmt: skip
         if found.x is None:
             raise RuntimeError(f"the restricted master has no optimum: {found.message}")
         return Mix(
-            float(found.fun), float(np.concatenate(cost) @ found.x[:first]),
-            np.maximum(-found.ineqlin.marginals, 0), self._mixed(found.x),
+            unit * float(found.fun), float(np.concatenate(cost) @ found.x[:first]),
+            unit * np.maximum(-found.ineqlin.marginals, 0), self._mixed(found.x),
             found.x[first : first + self.count],
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from meio_jax.dual.exact import solve_items, use_of
+from meio_jax.dual.exact import Exact, solve_items, use_of
 from meio_jax.dual.prices import Dual, Point
 from meio_jax.problem import Problem
 from meio_jax.recover.master import Master
@@ -73,47 +73,71 @@ def sharpen(
       tolerance: of the exact solver.
     """
     master = Master(problem, chosen, [np.asarray(r.window) for r in dual.rows])
-    free = [np.setdiff1d(np.arange(len(g.items)), c)
-            for g, c in zip(problem.groups, chosen, strict=True)]  # fmt: skip
-    following = any(map(len, free))
-    price, reach, best, count = point.price, REACH, None, 0
-    while True:
-        whole = [unchunk(y, k) for k, y in enumerate(point.targets)]
-        room = dual.capacity - dual.gather(_others(problem, dual, point, free, unchunk))
+    free = [
+        np.setdiff1d(np.arange(len(g.items)), c)
+        for g, c in zip(problem.groups, chosen, strict=True)
+    ]
+
+    def solve(price, targets) -> list[Exact]:
         prices = dual.spread(price)
         found = [
             solve_items(
-                problem, k, sample, chosen[k], prices[:, g.network.node],
-                whole[k][chosen[k]], dtype=dtype, tolerance=tolerance,
+                problem, k, sample, chosen[k], prices[:, group.network.node],
+                targets[k][chosen[k]], dtype=dtype, tolerance=tolerance,
             )
-            for k, g in enumerate(problem.groups)
+            for k, group in enumerate(problem.groups)
         ]  # fmt: skip
-        count += 1
         master.add(prices, found)
-        value = sum(float(f.bound.sum()) for f in found) - float(price @ room)
-        better = best is None or value > best[0]
-        if better:
-            best = value, price, found
-        reach = float(np.clip(reach * (1.3 if better else 0.5), 0.02, 4.0))
+        return found
+
+    def left(point):
+        """What the items that are not chosen leave of the capacities."""
+        others = _others(problem, dual, point, free, unchunk)
+        return dual.capacity - dual.gather(others)
+
+    def worth(found, price, room) -> float:
+        return sum(float(f.bound.sum()) for f in found) - float(price @ room)
+
+    whole = [np.array(unchunk(y, k)) for k, y in enumerate(point.targets)]
+    price, reach, room, count = point.price, REACH, left(point), 1
+    found = solve(price, whole)
+    best = _Best(worth(found, price, room), price, found)
+    while True:
         last = count >= rounds
         if last:  # a plan at last: what is over costs as much as not serving
-            low, high = 0 * room, 4 * best[1] + dual.worth
+            low, high = 0 * room, 4 * best.price + dual.worth
         else:
             spare = 0.05 * reach * dual.worth
-            low = np.maximum(best[1] / (1 + reach) - spare, 0)
-            high = best[1] * (1 + reach) + spare
+            low = np.maximum(best.price / (1 + reach) - spare, 0)
+            high = best.price * (1 + reach) + spare
         mix = master.solve(room, low, high)
-        apart = (mix.value - best[0]) / max(abs(mix.value), 1e-12)
+        apart = (mix.value - best.value) / max(abs(mix.value), 1e-12)
         over = float(np.max(mix.over / dual.scale, initial=0.0))
-        if say(value, over, price) or last or apart <= gap:
+        if say(best.value, over, price) or last or apart <= gap:
             break
         price = mix.price
-        if following:
+        if any(map(len, free)):
             point = follow(price, point)
+            room = left(point)
+        found, count = solve(price, whole), count + 1
+        value = worth(found, price, room)
+        better = value > best.value
+        if better:
+            best = _Best(value, price, found)
+        reach = float(np.clip(reach * (1.3 if better else 0.5), 0.02, 4.0))
+    whole = [np.array(unchunk(y, k)) for k, y in enumerate(point.targets)]
     for k, items in enumerate(chosen):
         whole[k][items] = mix.target[k]
-    rest = tuple(f.rest for f in best[2])
-    return Sharpened(best[1], tuple(whole), rest, apart, count)
+    rest = tuple(f.rest for f in best.found)
+    return Sharpened(best.price, tuple(whole), rest, apart, count)
+
+
+class _Best(NamedTuple):
+    """Where the exact dual was the highest so far."""
+
+    value: float
+    price: Float[np.ndarray, " capacities"]
+    found: list[Exact]
 
 
 def _others(problem, dual, point, free, unchunk):

@@ -112,7 +112,7 @@ def test_evaluated_regimes_add_up_to_all_scenarios(case):
             getattr(many, name), getattr(one, name), rtol=2e-5, atol=1e-4, err_msg=name
         )
     assert_allclose(many.empty.sum(axis=2), one.empty[:, :, 0], rtol=1e-5, atol=1e-6)
-    assert_allclose(many.sent.sum(axis=0), one.sent[0], rtol=1e-4)
+    assert_allclose(many.sent.sum(axis=2), one.sent[:, :, 0], rtol=1e-4)
     use = node_use(made, (many,), (target,), np.zeros(NODES))
     assert (np.diff(use[2:].sum(axis=(1, 2))) > 0).all()  # the last regime is busy
 

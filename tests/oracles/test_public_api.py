@@ -297,13 +297,14 @@ def test_four_nodes_with_full_storage(full):
     assert (targets(plan) == np.round(targets(plan))).all()
 
 
-def test_bound_of_four_nodes_is_near_the_optimum(full):
-    assert_allclose(full[0].bound, 31.625, rtol=1e-3)
+def test_bound_of_four_nodes_is_the_optimum(full):
+    assert_allclose(full[0].bound, 31.625, rtol=1e-6)
 
 
 def test_plan_of_four_nodes_beats_two_of_everything(full):
-    """Two of both items at every node fill the room too, and cost 19.375 + 14.1."""
-    assert full[0].cost <= 33.475
+    """Two of both items at every node fill the room too, and cost 19.375 + 14.1; the
+    best whole targets cost 31.75."""
+    assert_allclose(full[0].cost, 31.75, rtol=1e-9)
 
 
 def test_plan_costs_no_less_than_the_optimum_nor_the_bound_more():
@@ -319,14 +320,11 @@ def test_plan_costs_no_less_than_the_optimum_nor_the_bound_more():
         assert (plan.prices["price"] >= 0).all()
 
 
-def test_money_times_ten_gives_prices_times_ten_and_the_same_targets(full):
+def test_money_times_ten_gives_ten_times_the_bound_and_the_same_targets(full):
     plan, _ = gold(6.0, money=10.0)
     assert_allclose(targets(plan), targets(full[0]))
-    assert_allclose(plan.prices["price"], 10 * full[0].prices["price"], rtol=1e-6)
     assert_allclose(plan.cost, 10 * full[0].cost, rtol=ROUNDING)
-    # both bounds hold; where the search for slopes stops hangs on the last digits
-    assert_allclose(plan.bound, 10 * full[0].bound, rtol=1e-3)
-    assert plan.bound <= 10 * 31.625 * (1 + ROUNDING)
+    assert_allclose(plan.bound, 10 * full[0].bound, rtol=1e-6)  # prices are not unique
 
 
 def test_room_for_all_has_no_price(full):

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Float
 
 from meio_jax.config import Solver
-from meio_jax.dual.ascend import AbstractAscent, FirstOrder, Newton, residuals
+from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows, take_chunks
 from meio_jax.network import coarsen
@@ -214,35 +214,27 @@ class _Run:
             ]
         )
         softness = 0.02 * max(float(np.median(costs)) if costs.size else 0.0, 1e-3)
-        common = dict(
-            softness=softness, gap=min(options.gap, 5e-3), violation=options.violation
-        )
+        goal = min(options.gap, 5e-3), options.violation
         if options.method == "newton":
-            return Newton(stages=stages, **common)
-        optimiser = {
-            "adam": optax.adam(0.3),
-            "sgd": optax.sgd(1.0),
-            "lbfgs": optax.lbfgs(linesearch=None),
-        }
+            return Newton(stages, softness, *goal)
+        if options.method == "lbfgs":
+            return LBFGS(stages, softness, *goal)
+        optimiser = {"adam": optax.adam(0.3), "sgd": optax.sgd(1.0)}
         held = sum(
             float(g.items.holding.mean(axis=1).sum()) for g in self.problem.groups
         )
         return FirstOrder(
-            optimiser=optimiser[options.method], stages=stages, unit=max(held, 1e-9),
-            **common,
+            optimiser=optimiser[options.method], stages=stages, softness=softness,
+            unit=max(held, 1e-9), gap=goal[0], violation=goal[1],
         )  # fmt: skip
 
     def _start(self):
-        """Targets at no price, found by ever less smoothing and then lifted."""
+        """Targets at no price, lifted."""
         dual, method = self.dual, self.method
-        free = np.zeros(dual.limited.size)
-        targets = dual.start()
-        for stage in (8.0, 3.0, 1.0):
-            point = dual.at(
-                free, targets, stage=stage * method.stages[0],
-                softness=method.softness, curved=True,
-            )  # fmt: skip
-            targets = point.targets
+        point = dual.at(
+            np.zeros(dual.limited.size), dual.start(), stage=method.stages[0],
+            softness=method.softness, curved=True,
+        )  # fmt: skip
         if self.options.calibrate:
             point = self._calibrate(point)
         self._carry(point)

@@ -1,4 +1,4 @@
-"""Ways up the dual: semi-smooth Newton, and any optax optimiser, under one interface.
+"""Ways up the dual: Newton, L-BFGS, and any optax optimiser, under one interface.
 
 Each is `init`, `step`, `terminate` over a `State`: prices can be stepped by hand, saved
 and warm-started. One step is one evaluation of the full dual.
@@ -11,8 +11,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Float
 
+from meio_jax.dual.box import maximise_box
 from meio_jax.dual.prices import Dual, Point
+
+CHEAP = 0.1  # share of the gap asked for that all residuals together may cost
 
 
 class State(NamedTuple):
@@ -42,19 +46,25 @@ class Residuals(NamedTuple):
       violation: largest use above capacity, as a share of the capacity.
       slack: sum of price * |capacity - use|, as a share of the value: what the prices
         still promise or owe.
+      loss: the same, with use above capacity at no less than what holding alone
+        costs: an estimate of the gap in which a small site weighs little.
     """
 
     violation: float
     slack: float
+    loss: float
 
 
 def residuals(dual: Dual, point: Point) -> Residuals:
     """Scaled violation and complementarity of a point."""
     if not dual.limited.size:
-        return Residuals(0.0, 0.0)
+        return Residuals(0.0, 0.0, 0.0)
     over = float(np.max(point.slope / dual.scale, initial=0.0))
     slack = float(np.sum(point.price * np.abs(point.slope)))
-    return Residuals(over, slack / max(abs(point.value), 1e-12))
+    each = np.where(point.slope > 0, np.maximum(dual.charge, point.price), point.price)
+    loss = float(np.sum(each * np.abs(point.slope)))
+    size = max(abs(point.value), 1e-12)
+    return Residuals(over, slack / size, loss / size)
 
 
 class AbstractAscent(eqx.Module):
@@ -66,8 +76,9 @@ class AbstractAscent(eqx.Module):
     violation: eqx.AbstractVar[float]
 
     @abc.abstractmethod
-    def init(self, dual: Dual, price, targets) -> State:
-        """The state at a first price vector, after one evaluation."""
+    def init(self, dual: Dual, price, targets, stage: int = 0) -> State:
+        """The state at a first price vector, after one evaluation; from prices that are
+        near the top already, begin at the last stage."""
 
     @abc.abstractmethod
     def step(self, dual: Dual, state: State) -> State:
@@ -82,7 +93,7 @@ def settled(method: AbstractAscent, dual: Dual, state: State) -> bool:
     """Whether a stage has reached its residuals, or has stopped to improve."""
     now = residuals(dual, state.point)
     good = now.violation <= method.violation and now.slack <= 0.2 * method.gap
-    return good or state.stalled >= 6
+    return good or now.loss <= CHEAP * method.gap or state.stalled >= 6
 
 
 def _look(method: AbstractAscent, dual: Dual, price, targets, stage, curved) -> Point:
@@ -92,12 +103,27 @@ def _look(method: AbstractAscent, dual: Dual, price, targets, stage, curved) -> 
     )
 
 
-class Newton(AbstractAscent):
-    """Projected semi-smooth Newton with Levenberg damping, the default.
+class Trust(NamedTuple):
+    """How far Newton's model is believed.
 
-    Solves max_d r . d - d' (A + damping D) d / 2 over prices >= 0, with r the scaled
-    violation and A = -d use / d price of the smoothed dual, by active sets; keeps a
-    step that rises, else damps more (Nocedal & Wright 2006, ch. 4, 16).
+    Attributes:
+      reach: largest step of each price, as a share of price + `Dual.charge`.
+      refused: Jacobian at the last point if that was refused, else empty.
+    """
+
+    reach: Float[np.ndarray, " capacities"]
+    refused: Float[np.ndarray, "rows capacities"]
+
+
+class Newton(AbstractAscent):
+    """Projected semi-smooth Newton, a reach of its own for every price; the default.
+
+    Maximises the quadratic model, slope . d + d' J d / 2, over prices >= 0 and steps
+    within reach; keeps a step that rises (Nocedal & Wright 2006, ch. 4, 16). Kinks of
+    few items at small sites spoil the model for their own prices alone: those whose
+    slope turned against the step reach less far next time, whether it was kept or not.
+    After a refusal the model bends by the mean of the Jacobians at both ends; after a
+    second one all prices reach half as far.
 
     Attributes:
       stages: factors on the smoothing width, falling.
@@ -111,56 +137,64 @@ class Newton(AbstractAscent):
     gap: float = 5e-3
     violation: float = 1e-3
 
-    def init(self, dual: Dual, price, targets) -> State:
-        point = _look(self, dual, price, targets, 0, True)
-        return State(point, 0, 1, 0, 0.3, point)
+    def init(self, dual: Dual, price, targets, stage: int = 0) -> State:
+        point = _look(self, dual, price, targets, stage, True)
+        return State(point, stage, 1, 0, _trusting(np.ones_like(point.price)), point)
 
     def step(self, dual: Dual, state: State) -> State:
-        point, damping = state.point, state.inner
+        point, trust = state.point, state.inner
         if settled(self, dual, state) and state.stage + 1 < len(self.stages):
             stage = state.stage + 1
             point = _look(self, dual, point.price, point.targets, stage, True)
-            return State(point, stage, state.steps + 1, 0, 0.3, point)
-        price, promised = _newton_move(dual, point, damping)
+            reach = np.maximum(trust.reach, 0.3)
+            return State(point, stage, state.steps + 1, 0, _trusting(reach), point)
+        unit = point.price + dual.charge
+        move, promised = _newton_move(point, trust, unit)
+        price = np.maximum(point.price + move * unit, 0)
         new = _look(self, dual, price, state.evaluated.targets, state.stage, True)
-        rises = float(new.slope @ (price - point.price)) >= 0
-        better = rises or new.value > point.value
-        ratio = (new.value - point.value) / max(promised, 1e-300)
-        factor = 0.25 if ratio > 0.75 else 1.0 if ratio > 0.25 else 4.0
-        damping = float(np.clip(damping * factor, 1e-6, 1e6))
-        flat = new.value - point.value < 1e-6 * abs(point.value)
-        stalled = state.stalled + 1 if flat else 0
+        rise = new.value - point.value
+        better = rise > 0 or float(new.slope @ (price - point.price)) >= 0
+        kept_promise = rise / max(promised, 1e-300)
+        reach = _reach(trust.reach, move, unit, point, new, kept_promise)
+        if trust.refused.size and not better:  # twice in a row
+            reach = np.minimum(reach, np.maximum(0.5 * np.abs(move), 1e-6))
+        trust = Trust(reach, trust.refused[:0] if better else new.jacobian)
+        stalled = state.stalled + 1 if rise < 1e-6 * abs(point.value) else 0
         kept = new if better else point
-        return State(kept, state.stage, state.steps + 1, stalled, damping, new)
+        return State(kept, state.stage, state.steps + 1, stalled, trust, new)
 
 
-def _newton_move(dual: Dual, point: Point, damping: float):
-    scale = dual.scale
-    slope = point.slope / scale
-    bend = -point.jacobian / np.outer(scale, scale)
-    bend = (bend + bend.T) / 2
+def _trusting(reach) -> Trust:
+    return Trust(reach, np.zeros((0, reach.size)))
+
+
+def _newton_move(point: Point, trust: Trust, unit):
+    """Best step of the model within reach, in units of `unit`, and its rise."""
+    jacobian = point.jacobian
+    if trust.refused.size:
+        jacobian = (jacobian + trust.refused) / 2
+    bend = -(jacobian + jacobian.T) / 2 * np.outer(unit, unit)
     diagonal = np.maximum(np.diag(bend), 0)
     typical = diagonal[diagonal > 0].mean() if (diagonal > 0).any() else 1.0
-    least = np.maximum(0.01 * typical, 1 / (scale * dual.worth))
-    bend = bend + np.diag(damping * np.maximum(diagonal, least))
-    bend[np.diag_indices_from(bend)] += 1e-9 * typical
-    x = point.price * scale
-    new = x.copy()
-    for _ in range(8):
-        model = slope - bend @ (new - x)
-        free = np.flatnonzero((new > 0) | (model > 0))
-        if not free.size:
-            break
-        move = np.linalg.solve(bend[np.ix_(free, free)], model[free])
-        trial = new.copy()
-        trial[free] = np.maximum(new[free] + move, 0)
-        if np.allclose(trial, new, rtol=1e-9, atol=1e-12):
-            break
-        new = trial
-    most = 0.5 * dual.worth * scale  # where use does not answer, steps have no end
-    move = np.clip(new - x, -most, most)
-    new = x + move
-    return new / scale, float(slope @ move - move @ bend @ move / 2)
+    bend[np.diag_indices_from(bend)] += 1e-3 * np.maximum(diagonal, 1e-3 * typical)
+    lower = np.maximum(-trust.reach, -point.price / unit)
+    return maximise_box(point.slope * unit, bend, lower, trust.reach)
+
+
+def _reach(reach, move, unit, point: Point, new: Point, ratio: float):
+    """Less reach where the slope turned against the step by half of what it was, or of
+    what the step should have changed it by; more where the reach held a step back that
+    kept its promise."""
+    own = np.abs(np.diag(point.jacobian) * move * unit)
+    much = 0.5 * np.maximum(np.abs(point.slope), own)
+    turned = (new.slope * move < 0) & (np.abs(new.slope) > much)
+    size = np.abs(move)
+    short = ~turned & (size >= 0.99 * reach)
+    less = np.maximum(0.4 * size, 1e-4)
+    more = np.minimum(2 * reach, 3) if ratio > 0.25 else reach
+    if ratio < 0 and not turned.any():
+        return np.minimum(reach, np.maximum(0.5 * size, 1e-4))
+    return np.where(turned & (size > 1e-9), less, np.where(short, more, reach))
 
 
 class FirstOrder(AbstractAscent):
@@ -182,11 +216,11 @@ class FirstOrder(AbstractAscent):
     gap: float = 5e-3
     violation: float = 1e-3
 
-    def init(self, dual: Dual, price, targets) -> State:
-        last = len(self.stages) - 1
-        point = _look(self, dual, price, targets, last, False)
+    def init(self, dual: Dual, price, targets, stage: int = -1) -> State:
+        stage %= len(self.stages)
+        point = _look(self, dual, price, targets, stage, False)
         inner = self.optimiser.init(jnp.asarray(price * dual.scale / self.unit))
-        return State(point, last, 1, 0, inner, point)
+        return State(point, stage, 1, 0, inner, point)
 
     def step(self, dual: Dual, state: State) -> State:
         point = state.evaluated
@@ -197,3 +231,85 @@ class FirstOrder(AbstractAscent):
         price = moved * self.unit / dual.scale
         new = _look(self, dual, price, point.targets, state.stage, False)
         return State(new, state.stage, state.steps + 1, 0, inner, new)
+
+
+class Memory(NamedTuple):
+    """What L-BFGS remembers, in scaled prices.
+
+    Attributes:
+      steps: the last differences of scaled prices, the newest last.
+      turns: those of the scaled slopes, their sign such that step . turn > 0.
+      length: of the step to try next, as a share of the quasi-Newton step.
+    """
+
+    steps: tuple[Float[np.ndarray, " capacities"], ...]
+    turns: tuple[Float[np.ndarray, " capacities"], ...]
+    length: float
+
+
+class LBFGS(AbstractAscent):
+    """Projected limited-memory BFGS with backtracking: no Jacobian is computed.
+
+    Prices are measured in `Dual.charge`. A step is one trial of the line search, from
+    the best point, along the quasi-Newton direction of the prices that are free to move
+    (Nocedal & Wright 2006, alg. 7.4), projected to prices >= 0.
+
+    Attributes:
+      stages: factors on the smoothing width; the last is used.
+      softness: temperature of the choice between nodes at stage factor 1, money.
+      gap: stop when the complementarity residual is below a fifth of it.
+      violation: stop when no use is above its capacity by this share.
+      memory: pairs that are kept.
+    """
+
+    stages: tuple[float, ...]
+    softness: float
+    gap: float = 5e-3
+    violation: float = 1e-3
+    memory: int = 12
+
+    def init(self, dual: Dual, price, targets, stage: int = -1) -> State:
+        stage %= len(self.stages)
+        point = _look(self, dual, price, targets, stage, False)
+        return State(point, stage, 1, 0, Memory((), (), 1.0), point)
+
+    def step(self, dual: Dual, state: State) -> State:
+        point, memory, unit = state.point, state.inner, dual.charge
+        slope = point.slope * unit
+        free = (point.price > 0) | (slope > 0)
+        ahead = _two_loops(memory, np.where(free, slope, 0)) * free
+        if not memory.steps:  # a first step as long as a typical charge
+            ahead = ahead / max(float(np.abs(ahead).max()), 1e-300)
+        price = np.maximum(point.price + memory.length * ahead * unit, 0)
+        new = _look(self, dual, price, state.evaluated.targets, state.stage, False)
+        step = (price - point.price) / unit
+        rise = new.value - point.value
+        better = rise >= 1e-4 * float(slope @ step)
+        turn = slope - new.slope * unit
+        steps, turns = memory.steps, memory.turns
+        if step @ turn > 1e-10 * np.linalg.norm(step) * np.linalg.norm(turn):
+            steps = (*steps, step)[-self.memory :]
+            turns = (*turns, turn)[-self.memory :]
+        length = 1.0 if better else 0.4 * memory.length
+        if length < 1e-4:  # forget what leads nowhere
+            steps, turns, length = (), (), 0.1
+        stalled = state.stalled + 1 if rise < 1e-6 * abs(point.value) else 0
+        kept = new if better else point
+        inner = Memory(steps, turns, length)
+        return State(kept, state.stage, state.steps + 1, stalled, inner, new)
+
+
+def _two_loops(memory: Memory, slope):
+    """The inverse of the remembered curvature times the slope."""
+    ahead, shares = slope.copy(), []
+    pairs = list(zip(memory.steps, memory.turns, strict=True))
+    for step, turn in reversed(pairs):
+        share = step @ ahead / (step @ turn)
+        shares.append(share)
+        ahead = ahead - share * turn
+    if pairs:
+        step, turn = pairs[-1]
+        ahead = ahead * (step @ turn) / (turn @ turn)
+    for (step, turn), share in zip(pairs, reversed(shares), strict=True):
+        ahead = ahead + step * (share - turn @ ahead / (step @ turn))
+    return ahead

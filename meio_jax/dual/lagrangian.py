@@ -67,7 +67,7 @@ def charges(window, volume, holding, prices):
     return on_stock, on_ship / window
 
 
-@partial(jax.jit, static_argnames=("flows", "curved", "passes"))
+@partial(jax.jit, static_argnames=("flows", "curved", "passes", "tolerance"))
 def evaluate(
     rows: Rows,
     prices: Prices,
@@ -78,6 +78,7 @@ def evaluate(
     flows: bool,
     curved: bool,
     passes: int = 16,
+    tolerance: float = 1e-2,
 ) -> Evaluation:
     """Minimises every cell's smoothed Lagrangian at the prices.
 
@@ -91,6 +92,7 @@ def evaluate(
       flows: whether prices can bear on shipments; if not they are not computed.
       curved: whether second derivatives are wanted.
       passes: the most passes over the atoms.
+      tolerance: residual at which a cell's search stops.
     """
     prices = prices.astype(rows.atoms.dtype)
 
@@ -132,7 +134,7 @@ def evaluate(
         pull = pull / (near + 0.5)
         tilted = join(charge) + cell["tilt"]
         solved = jax.vmap(
-            partial(minimise, rows.shape, passes=passes),
+            partial(minimise, rows.shape, passes=passes, tolerance=tolerance),
             in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
         )(
             cell["atoms"], rows.prob, join(drop), tilted, cell["lower"],

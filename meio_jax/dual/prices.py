@@ -10,6 +10,9 @@ from meio_jax.dual.lagrangian import Evaluation, evaluate
 from meio_jax.dual.rows import Rows
 from meio_jax.problem import Problem
 
+PASSES = 100  # over the atoms at most; the mean is below ten
+TOLERANCE = {"float64": 1e-6, "float32": 1e-4}  # residual of a cell
+
 
 class Point(NamedTuple):
     """The smoothed dual at some prices.
@@ -77,6 +80,18 @@ class Dual:
         typical = np.array([by_volume, *[np.median(penalty)] * (self.shape[0] - 1)])
         return np.maximum(typical, 1e-12)[kind]
 
+    @property
+    def charge(self) -> Float[np.ndarray, " capacities"]:
+        """What holding costs per unit of each capacity, money: prices below it change
+        little, prices change demand for capacity by shares of price + charge."""
+        size = np.zeros(self.shape)
+        for group in self.problem.groups:
+            node, items = group.network.node, group.items
+            held, volume = items.holding.sum(axis=0), items.volume.sum()
+            size[0, node] += (held / max(volume, 1e-12))[:, None]
+            size[1:, node] += (held / len(items))[:, None]
+        return np.maximum(self.gather(size), 1e-3 * self.worth)
+
     def spread(self, price) -> Float[np.ndarray, "resources nodes periods"]:
         """Prices of the limited capacities in an array of all, 0 where unlimited."""
         full = np.zeros(int(np.prod(self.shape)))
@@ -94,7 +109,11 @@ class Dual:
     def at(
         self, price, targets, *, stage: float, softness: float, curved: bool
     ) -> Point:
-        """The smoothed dual at a price vector, searching from the given targets."""
+        """The smoothed dual at a price vector, searching from the given targets.
+
+        Each cell is searched to the end: a residual of 1 % of its charge can move the
+        use of a small site by half.
+        """
         full = self.spread(price)
         use = np.zeros(self.shape)
         value, parts = 0.0, []
@@ -107,7 +126,8 @@ class Dual:
                 rows, jnp.asarray(full[:, node]), targets[k],
                 jnp.asarray(stage, rows.atoms.dtype),
                 jnp.asarray(softness, rows.atoms.dtype),
-                flows=self.flows, curved=curved,
+                flows=self.flows, curved=curved, passes=PASSES,
+                tolerance=TOLERANCE[rows.atoms.dtype.name],
             )  # fmt: skip
             parts.append(part)
             value += float(part.value)

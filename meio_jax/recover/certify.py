@@ -92,7 +92,7 @@ def certify(
         for k, (o, y) in enumerate(zip(outcomes, targets, strict=True))
     ]
     sizes = [len(x) for x in whole]
-    total = np.concatenate(whole)
+    total = np.asarray(np.concatenate(whole))
     chosen, weight = _draw(total, count, seed)
     group = np.repeat(np.arange(len(sizes)), sizes)[chosen]
     place = (np.arange(len(total)) - np.repeat(np.cumsum(sizes) - sizes, sizes))[chosen]
@@ -101,7 +101,7 @@ def certify(
         here = np.flatnonzero(group == k)
         if not here.size:
             continue
-        items = place[here]
+        items = np.asarray(place[here])
         node = problem.groups[k].network.node
         solve = lambda pinned, k=k, items=items, node=node: solve_items(
             problem, k, sample, items, prices[:, node], targets[k][items],

@@ -26,7 +26,7 @@ class State(NamedTuple):
       point: the best point of the current stage.
       stage: which smoothing it is at.
       steps: evaluations so far, at this and earlier stages.
-      stalled: steps in a row that did not improve.
+      stalled: steps in a row that neither improved nor could have by much.
       inner: the method's own state.
       evaluated: the last point looked at, whether it was kept or not.
     """
@@ -146,7 +146,7 @@ class Newton(AbstractAscent):
         if settled(self, dual, state) and state.stage + 1 < len(self.stages):
             stage = state.stage + 1
             point = _look(self, dual, point.price, point.targets, stage, True)
-            reach = np.maximum(trust.reach, 0.3)
+            reach = np.clip(trust.reach, 0.03, 0.3)
             return State(point, stage, state.steps + 1, 0, _trusting(reach), point)
         unit = point.price + dual.charge
         move, promised = _newton_move(point, trust, unit)
@@ -159,7 +159,8 @@ class Newton(AbstractAscent):
         if trust.refused.size and not better:  # twice in a row
             reach = np.minimum(reach, np.maximum(0.5 * np.abs(move), 1e-6))
         trust = Trust(reach, trust.refused[:0] if better else new.jacobian)
-        stalled = state.stalled + 1 if rise < 1e-6 * abs(point.value) else 0
+        flat = max(rise, promised) < 1e-6 * abs(point.value)
+        stalled = state.stalled + 1 if flat else state.stalled if rise <= 0 else 0
         kept = new if better else point
         return State(kept, state.stage, state.steps + 1, stalled, trust, new)
 

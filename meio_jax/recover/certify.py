@@ -95,7 +95,7 @@ def certify(
     total = np.asarray(np.concatenate(whole))
     chosen, weight = _draw(total, count, seed)
     group = np.repeat(np.arange(len(sizes)), sizes)[chosen]
-    place = (np.arange(len(total)) - np.repeat(np.cumsum(sizes) - sizes, sizes))[chosen]
+    place = np.concatenate([np.arange(size) for size in sizes])[chosen]
     model, greedy = np.zeros(len(chosen)), np.zeros(len(chosen))
     for k in range(len(sizes)):
         here = np.flatnonzero(group == k)

@@ -1,16 +1,16 @@
 """Certificate A: on these scenarios no plan of the model costs less than the bound.
 
 The Lagrangian at fixed prices is a sum over items, so what the plan's exceeds the exact
-optimum's is too. It is computed item by item, by K2: for all of them, or for a random
-sample drawn in proportion to what items cost, from which the sum follows without bias
-(Hansen & Hurwitz 1943) and with an interval.
+optimum's is too. It is computed item by item, by K2: for all of them, or for the dear
+ones and a random sample of the others drawn in proportion to what they cost, from which
+the sum follows without bias (Hansen & Hurwitz 1943) and with an interval.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from meio_jax.dual.exact import solve_items
 from meio_jax.problem import Problem
@@ -83,7 +83,7 @@ def certify(
       targets: of the plan, units.
       outcomes: what they do under greedy fulfilment.
       use: what they use of every capacity.
-      count: items to draw; all are solved if there are no more.
+      count: items to solve, the dearest for certain; all if there are no more.
       seed: of the draw.
       dtype: of the method's steps; what is proven is float64.
     """
@@ -93,7 +93,8 @@ def certify(
     ]
     sizes = [len(x) for x in whole]
     total = np.asarray(np.concatenate(whole))
-    chosen, weight = _draw(total, count, seed)
+    draw = _draw(total, count, seed)
+    chosen = draw.chosen
     group = np.repeat(np.arange(len(sizes)), sizes)[chosen]
     place = np.concatenate([np.arange(size) for size in sizes])[chosen]
     model, greedy = np.zeros(len(chosen)), np.zeros(len(chosen))
@@ -114,37 +115,62 @@ def certify(
     limited = np.isfinite(problem.capacities)
     spare = np.where(limited, problem.capacities, 0) - np.where(limited, use, 0)
     slack = float(np.sum(prices * spare))
-    above = _mean(model + greedy, weight)
-    error = _error(model + greedy, weight) if len(chosen) < len(total) else 0.0
-    bound = cost - above - slack
+    error = draw.error(model + greedy)
+    bound = cost - draw.total(model + greedy) - slack
     return Certificate(
-        bound, bound - error, bound + error, _mean(model, weight) + slack,
-        _mean(greedy, weight), len(chosen), len(total),
+        bound, bound - error, bound + error, draw.total(model) + slack,
+        draw.total(greedy), len(chosen), len(total),
     )  # fmt: skip
 
 
-def _draw(size, count, seed) -> tuple[np.ndarray, np.ndarray]:
-    """Items drawn with replacement in proportion to size, each once, and the number of
-    its draws over its chance and their number; all with weight 1 if there are few."""
+class _Draw(NamedTuple):
+    """Items of a sample: some for certain, the others with their draws.
+
+    Attributes:
+      chosen: items, each once.
+      sure: those taken for certain.
+      weight: number of each item's draws over their chance, by draw; 0 for the sure.
+    """
+
+    chosen: Int[np.ndarray, " chosen"]
+    sure: Bool[np.ndarray, " chosen"]
+    weight: Float[np.ndarray, "chosen draws"]
+
+    def total(self, value) -> float:
+        """Estimate of the sum over all items."""
+        return float(value[self.sure].sum() + (value @ self.weight).sum())
+
+    def error(self, value) -> float:
+        """Half of its 95 % interval, by Student's t over the draws."""
+        draws = self.weight.shape[1]
+        if not draws:
+            return 0.0
+        from scipy.stats import t
+
+        each = value @ self.weight * draws
+        return float(t.ppf(0.975, draws - 1) * each.std(ddof=1) / np.sqrt(draws))
+
+
+def _draw(size: Float[np.ndarray, " items"], count: int, seed: int) -> _Draw:
+    """Draws in proportion to size; items that would be expected once or more often are
+    taken for certain."""
+    size = np.maximum(size, 0) + 1e-3 * np.abs(size).mean() + 1e-12
+    sure, draws = np.zeros(len(size), bool), count
     if count >= len(size):
-        return np.arange(len(size)), np.ones(len(size))[:, None]
-    chance = np.maximum(size, 0) + 1e-3 * np.abs(size).mean() + 1e-12
-    chance = chance / chance.sum()
-    drawn = np.random.default_rng(seed).choice(len(size), count, p=chance)
-    chosen, at = np.unique(drawn, return_inverse=True)
-    weight = np.zeros((len(chosen), count))
-    weight[at, np.arange(count)] = 1 / chance[drawn] / count
-    return chosen, weight
-
-
-def _mean(value, weight) -> float:
-    return float((value @ weight).sum())
-
-
-def _error(value, weight) -> float:
-    """Half of the 95 % interval, by Student's t over the draws."""
-    from scipy.stats import t
-
-    draws = value @ weight * weight.shape[1]
-    spread = draws.std(ddof=1) / np.sqrt(len(draws))
-    return float(t.ppf(0.975, len(draws) - 1) * spread)
+        sure[:], draws = True, 0
+    while draws > 2:
+        rest = np.where(sure, 0, size)
+        often = np.flatnonzero(rest * draws >= rest.sum())
+        if not often.size:
+            break
+        dearest = often[np.argsort(-size[often], kind="stable")]
+        sure[dearest[: draws - 2]] = True  # two draws at least tell a spread
+        draws = count - int(sure.sum())
+    chance = np.where(sure, 0, size)
+    chance = chance / max(chance.sum(), 1e-300)
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(len(size), draws, p=chance) if draws else np.zeros(0, int)
+    chosen = np.unique(np.r_[np.flatnonzero(sure), drawn])
+    weight = np.zeros((len(chosen), draws))
+    weight[np.searchsorted(chosen, drawn), np.arange(draws)] = 1 / chance[drawn]
+    return _Draw(chosen, sure[chosen], weight / max(draws, 1))

@@ -127,6 +127,7 @@ def plan_examined(
         "evaluations_before": start.evaluations if start else 0,
         "stage": reached[0].stage,
         "cost_without_capacities": solution.free_value,
+        "certificate": solution.certificate._asdict(),
         "seconds": time.perf_counter() - begin,
         "scenarios": len(sample.weight),
         "sizes": {

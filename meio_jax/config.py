@@ -198,7 +198,7 @@ class Solver(_Section):
     whole_units: bool = _option(True, _flag)
     time_limit: float = _amount(0.0)
     calibrate: bool = _option(True, _flag)
-    polish: float = _option(0.5, partial(_real, low=0.0, high=1.0))
+    polish: float = _option(0.0, partial(_real, low=0.0, high=1.0))
     rounds: int = _count(5, low=1)
     certify: int = _count(48, low=2)
 

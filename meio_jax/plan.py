@@ -32,6 +32,10 @@ class Plan:
         exceed a capacity somewhere, see `prices.utilization`; the bound holds.
       cost: expected cost over the horizon under greedy fulfilment on the scenarios.
       bound: no plan of the model costs less on these scenarios; -inf if none is proven.
+        Where only a sample of the items was solved exactly, with 97.5 % confidence:
+        `facts["certificate"]` says how many were, the estimate, its interval, and how
+        much of the distance lies in targets and prices ("model") and how much in
+        greedy fulfilment ("fulfilment").
       targets: order-up-to level by item, node and period, and what it consists of.
       prices: price, use and value of every limited capacity.
       service: demand and units on promise by region, speed and size class.

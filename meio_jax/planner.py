@@ -39,7 +39,7 @@ class Progress(NamedTuple):
     """What a line of the solver's log says.
 
     Attributes:
-      phase: "ascend", "exact", "repair" or "bound".
+      phase: "ascend", "exact", "repair", "certify" or "bound".
       evaluations: evaluations of the full dual so far.
       value: smoothed dual value, or the bound, or the plan's cost; money.
       violation: largest use above capacity, as a share of the capacity.
@@ -70,6 +70,7 @@ class Solution(NamedTuple):
       free_value: smoothed dual at no price: what the plan would cost without
         capacities.
       prices: money per unit of capacity; storage, inbound, outbound of each regime.
+      bound_prices: those at which the certificate was computed.
       use: use of each by the plan.
       targets: order-up-to levels of each group, units.
       outcomes: what they do.
@@ -84,6 +85,7 @@ class Solution(NamedTuple):
     certificate: Certificate
     free_value: float
     prices: Float[np.ndarray, "resources nodes periods"]
+    bound_prices: Float[np.ndarray, "resources nodes periods"]
     use: Float[np.ndarray, "resources nodes periods"]
     targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
     outcomes: tuple[Outcome, ...]
@@ -182,14 +184,15 @@ class _Run:
         prices = dual.spread(price)
         targets, outcomes, tolls, use = self._recover(prices, wanted, state)
         cost = sum(o.cost for o in outcomes)
+        bound_prices = self._bound_prices(state, prices)
         certificate = certify(
-            self.problem, self.sample, prices, targets, outcomes, use,
+            self.problem, self.sample, bound_prices, targets, outcomes, use,
             count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
         )  # fmt: skip
         self._say("bound", certificate.low, state)
         status = self._status(cost, certificate.low, use)
         return Solution(
-            status, cost, certificate, free_value, prices, use, targets, outcomes,
+            status, cost, certificate, free_value, prices, bound_prices, use, targets, outcomes,
             tolls, dual.evaluations, tuple(self.history),
         )  # fmt: skip
 
@@ -326,7 +329,25 @@ class _Run:
             tilted.append(replace(rows, tilt=tilt.astype(rows.tilt.dtype)))
         dual.rows = tuple(tilted)
 
-    def _climb(self, method, state, most):
+    def _bound_prices(self, state, prices):
+        """Prices to prove a bound at: those of exact rounds, else of the tree kernel
+        without lifts, which raise prices above what the exact dual asks for."""
+        lifts = [float(rows.lift) for rows in self.dual.rows]
+        exact = sum(map(len, self._dear()))
+        if exact or max(lifts) == 1 or not self.dual.limited.size:
+            return prices
+        lifted = self.dual.rows
+        self.dual.rows = tuple(
+            replace(rows, lift=jnp.ones_like(rows.lift)) for rows in lifted
+        )
+        last = replace(self.method, stages=self.method.stages[-1:])
+        price = state.point.price / max(lifts)
+        start = last.init(self.dual, price, state.point.targets)
+        found = self._climb(last, start, max(self._most() // 2, 2), "certify")
+        self.dual.rows = lifted
+        return self.dual.spread(found.point.price)
+
+    def _climb(self, method, state, most, phase="ascend"):
         options = self.options
         try:
             while not method.terminate(self.dual, state) and state.steps < most:
@@ -335,7 +356,7 @@ class _Run:
                 if self.stopped:
                     break
                 state = method.step(self.dual, state)
-                self._say("ascend", state.evaluated.value, state)
+                self._say(phase, state.evaluated.value, state)
         except KeyboardInterrupt:
             self.stopped = True
         return state

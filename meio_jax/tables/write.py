@@ -80,7 +80,7 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
     share = np.ones((2 + regimes, 1, 1))
     share[2:] /= regimes
     price = whole(share * solution.prices)[resource, node, period]
-    proven = whole(share * solution.prices)[resource, node, period]
+    proven = whole(share * solution.bound_prices)[resource, node, period]
     limit = capacity[resource, node, period]
     use = whole(solution.use)[resource, node, period]
     fullest = np.concatenate(

@@ -192,8 +192,8 @@ class _Run:
         self._say("bound", certificate.low, state)
         status = self._status(cost, certificate.low, use)
         return Solution(
-            status, cost, certificate, free_value, prices, bound_prices, use, targets, outcomes,
-            tolls, dual.evaluations, tuple(self.history),
+            status, cost, certificate, free_value, prices, bound_prices, use, targets,
+            outcomes, tolls, dual.evaluations, tuple(self.history),
         )  # fmt: skip
 
     def _dtype(self):

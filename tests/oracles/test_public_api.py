@@ -10,9 +10,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+from four_nodes import DEMAND, four_nodes, linear_program
 from numpy.testing import assert_allclose
-from scipy import sparse, stats
-from scipy.optimize import linprog
+from scipy import stats
 from user_tables import options, tables, targets
 
 import meio_jax
@@ -205,71 +205,11 @@ def test_a_thousand_items_on_64_scenarios():
     assert_allclose(plan.prices["price"][0], 1.6800299017676, rtol=1e-2)
 
 
-# Four nodes in two clusters, two items, four equally likely scenarios. A unit short at
-# a region costs a leaf's weight if its cluster has one, a cluster's more if another
-# cluster has one, a root's more if nobody has.
-STOCK_COST = np.array([[1, 1.2, 0.8, 1], [0.6, 0.5, 0.7, 0.5]])
-CLUSTER = np.array([0, 0, 1, 1])
-STEPS = np.array([[1.5, 2.5, 9], [1, 2, 4]])
-DEMAND = np.array([
-    [[2, 1, 3, 0], [0, 4, 1, 2], [5, 2, 2, 1], [1, 0, 0, 6]],
-    [[3, 3, 0, 1], [1, 0, 4, 4], [2, 6, 1, 0], [0, 1, 2, 2]],
-])  # fmt: skip
-UNIT_WEIGHT, VOLUME = np.array([1.5, 0.5]), np.array([1.0, 2.0])
-
-
-def gold(storage=np.inf, *, demand=DEMAND, a=STOCK_COST, money=1.0, config=WHOLE):
-    """Plan of the four nodes, and the optimum of the linear program.
-
-    Every unit stocked costs a, used or not; the tables charge holding on what is left,
-    so a unit shipped costs its path plus a. Unit cost + unit weight * cost per weight
-    makes a path of each item's own.
-    """
-    near = np.where(CLUSTER[:, None] == CLUSTER, 0, 1)
-    away = 1 - np.eye(4)
-    path = STEPS[:, 0, None, None] * away + STEPS[:, 1, None, None] * near
-    cost = path + a[:, :, None]
-    by_weight = cost[0] - cost[1]  # the unit weights differ by 1
-    given = tables(
-        np.moveaxis(demand, 0, 1)[..., None], penalty=money * STEPS.sum(axis=1),
-        holding=money * a, ship=money * (cost[1] - UNIT_WEIGHT[1] * by_weight),
-        ship_by_weight=money * by_weight, unit_weight=UNIT_WEIGHT, volume=VOLUME,
-        storage=storage,
-    )  # fmt: skip
-    optimum = money * linear_program(demand, path, a, STEPS.sum(axis=1), storage)
+def gold(storage=np.inf, *, money=1.0, config=WHOLE, **data):
+    """Plan of the four nodes, and the optimum of the linear program."""
+    given = four_nodes(storage, money=money, **data)
+    optimum = money * linear_program(storage, **data).cost
     return solve(given, config=config), optimum
-
-
-def linear_program(demand, path, a, penalty, storage):
-    """Least a.y + E[paths + lost sales] with fractions, by HiGHS."""
-    items, scenarios, regions = demand.shape
-    nodes = a.shape[1]
-    flow = np.arange(items * scenarios * nodes * regions).reshape(
-        items, scenarios, nodes, regions
-    )
-    lost = flow.size + np.arange(demand.size).reshape(demand.shape)
-    stock = flow.size + lost.size + np.arange(a.size).reshape(a.shape)
-    total = flow.size + lost.size + stock.size
-    cost = np.zeros(total)
-    cost[flow] = path[:, None] / scenarios
-    cost[lost] = penalty[:, None, None] / scenarios
-    cost[stock] = a
-    supply = sparse.lil_matrix((flow[..., 0].size + nodes, total))
-    for row, (i, s, n) in enumerate(np.ndindex(flow.shape[:3])):
-        supply[row, flow[i, s, n]] = 1
-        supply[row, stock[i, n]] = -1
-    for n in range(nodes):
-        supply[flow[..., 0].size + n, stock[:, n]] = VOLUME
-    meet = sparse.lil_matrix((demand.size, total))
-    for row, (i, s, r) in enumerate(np.ndindex(demand.shape)):
-        meet[row, flow[i, s, :, r]] = 1
-        meet[row, lost[i, s, r]] = 1
-    room = np.minimum(np.broadcast_to(storage, nodes), 1e6)
-    limit = np.append(np.zeros(flow[..., 0].size), room)
-    answer = linprog(
-        cost, supply.tocsr(), limit, meet.tocsr(), demand.ravel(), method="highs"
-    )
-    return answer.fun
 
 
 def test_four_nodes_without_capacities():

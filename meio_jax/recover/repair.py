@@ -21,8 +21,10 @@ def cut_units(
     """Takes units from nodes over capacity, the least missed per unit of relief first.
 
     Relief is the volume of storage, a receipt of inbound, the chance of being shipped
-    of outbound. A cell gives at one node only, a unit or 3 % of its target, and no more
-    than is over: what a unit less costs changes with every unit taken.
+    of outbound, and of a whole unit no more than is over: a large one helps no more
+    than a small one where little is over. A cell gives at one node only, a unit or 3 %
+    of its target, and no more than is over: what a unit less costs changes with every
+    unit taken.
 
     Args:
       problem: the problem.
@@ -54,7 +56,9 @@ def cut_units(
             can = np.flatnonzero((relief > 1e-9) & (room > 0) & ~touched[k][:, period])
             step = np.maximum(np.ceil(0.03 * y), 1) if whole else 0.03 * y + 1e-9
             step = np.minimum(step, room)[can]
-            order = np.maximum(loss[k][can, period, n], 0) / relief[can]
+            need = over[resource, node, period]
+            useful = np.minimum(relief, need) if whole else relief
+            order = np.maximum(loss[k][can, period, n], 0) / useful[can]
             cells.append((np.full(len(can), k), np.full(len(can), n), can, step,
                           relief[can], order))  # fmt: skip
         if not cells:

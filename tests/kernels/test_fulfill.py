@@ -18,7 +18,8 @@ from tiny_networks import (
     ultrametric,
 )
 
-from meio_jax.kernels.fulfill import greedy_route
+from meio_jax.kernels.fulfill import fulfill, greedy_route
+from meio_jax.kernels.node_dual import node_dual
 
 seeds = st.integers(0, 10**6)
 RECOURSE = random_recourse(2)
@@ -129,3 +130,50 @@ def test_gradient_in_the_stock():
         step = 1e-6 * np.eye(NODES)[n]
         difference = (total(stock + step) - total(stock - step)) / 2e-6
         assert_allclose(slope[n], difference, atol=1e-7)
+
+
+# Stock 0 to 3 at one node. A slow order (ships at 5, lost at 6) comes before a fast one
+# (ships at 0, lost at 20): classes 0 and 1 of one region, each with its own penalty.
+SHIP, LOST = np.array([5.0, 0.0]), np.array([6.0, 20.0])
+
+
+def in_sequence(order, keep=(0.0, 0.0)):
+    """Cost of stock 0 to 3 when the two orders are served in this sequence."""
+    stock = np.arange(4.0)[None, None]
+    demand, pay = np.ones((2, 1, 4)), SHIP[np.array(order)][:, None]
+    done = fulfill(
+        jnp.asarray(stock), jnp.asarray(demand), jnp.asarray(order),
+        jnp.zeros(2, int), jnp.asarray(pay), jnp.array([LOST.max()]),
+        jnp.asarray(keep), jnp.ones(4) / 4,
+    )  # fmt: skip
+    unmet = np.asarray(done.unmet[:, 0])
+    return SHIP @ (1 - unmet) + LOST @ unmet
+
+
+def hindsight():
+    """The same by K2, in which all orders are known; a class's lost sale is its own:
+    the penalty is the larger one, and the slow class's costs are moved up to it."""
+    cost = jnp.asarray(SHIP + LOST.max() - LOST)[None]
+    recourse = lambda y: node_dual(
+        jnp.ones(2), y[None], cost, jnp.asarray(LOST.max()), tolerance=1e-9
+    )[0]
+    moved = (LOST.max() - LOST).sum()
+    return np.array(jax.jit(jax.vmap(recourse))(jnp.arange(4.0))) - moved
+
+
+def test_serving_as_orders_come_is_not_convex_and_hindsight_is():
+    greedy, best = in_sequence([0, 1]), hindsight()
+    assert_allclose(greedy, [26, 25, 5, 5], atol=1e-12)
+    assert_allclose(best, [26, 6, 5, 5], atol=1e-5)
+    assert np.diff(greedy, 2).min() < 0
+    assert np.diff(best, 2).min() >= -1e-5
+
+
+def test_the_route_and_a_spill_limit_each_reach_hindsight():
+    """The route tries the class with the most to lose first; a unit kept from the slow
+    class is there for the fast one."""
+    saved = (SHIP + LOST.max() - LOST)[None]
+    route = greedy_route(saved, LOST.max(), np.zeros((1, 2), int))
+    assert list(route.klass) == [1, 0]
+    assert_allclose(in_sequence(route.klass), [26, 6, 5, 5], atol=1e-12)
+    assert_allclose(in_sequence([0, 1], keep=(1.0, 0.0)), [26, 6, 5, 5], atol=1e-12)

@@ -165,3 +165,40 @@ def test_bisection_on_the_price_of_a_capacity(data, capacity, price, levels, cos
     dual = found.cost.sum() - high * capacity
     assert_allclose(dual, cost, atol=((h + b) * std).sum() / POINTS, rtol=0)
     assert found.cost.sum() - high * (v @ found.level) >= dual - 1e-9  # weak duality
+
+
+# Uniform demand, h = 1, b = 3: the truth is level 0.75 and cost 0.375. The last column
+# is what the sampled level costs in truth: (h E[S^2] + b E[(1 - S)^2]) / 2.
+UNIFORM = [
+    (4, 0.30000, 0.50000), (8, 0.33333, 0.43333), (16, 0.35294, 0.40196),
+    (32, 0.36364, 0.38770), (64, 0.36923, 0.38112), (256, 0.37354, 0.37648),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "seen", "true"), UNIFORM)
+def test_bias_of_a_sample_by_mean_order_statistics(count, seen, true):
+    """The sampled optimum is linear in the order statistics while the rank stands, so
+    its mean is what the kernel makes of their means, j / (N + 1): no sampling here. The
+    level's variance is that of one of them, a beta variable (David & Nagaraja 2003).
+    """
+    demand = np.arange(1, count + 1) / (count + 1)
+    found = kernel(demand, np.full(count, 1 / count), 1.0, 3.0, 0.0)
+    assert_allclose(found.cost, seen, atol=5e-6)  # of the table's digits
+    mean = float(found.level)
+    assert_allclose(mean, 0.75 * count / (count + 1), rtol=1e-12)
+    second = mean**2 + mean * (1 - mean) / (count + 2)
+    assert_allclose((second + 3 * (1 - 2 * mean + second)) / 2, true, atol=5e-6)
+
+
+@pytest.mark.parametrize(("count", "seen", "true"), UNIFORM[:4])
+def test_bias_of_a_sample_by_sampling(count, seen, true):
+    """Optima of 4,000 samples straddle the truth; within 4 standard errors."""
+    demand = np.random.default_rng(7).uniform(size=(4_000, count))
+    items = jax.jit(jax.vmap(newsvendor, (0, None, None, None, None)))
+    found = items(demand, np.full(count, 1 / count), 1.0, 3.0, 0.0)
+    level = np.asarray(found.level)
+    costs = np.asarray(found.cost), (level**2 + 3 * (1 - level) ** 2) / 2
+    for values, expected in zip(costs, (seen, true), strict=True):
+        error = values.std() / np.sqrt(len(values))
+        assert abs(values.mean() - expected) <= 4 * error
+    assert costs[0].mean() < 0.375 < costs[1].mean()

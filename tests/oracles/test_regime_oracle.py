@@ -29,6 +29,7 @@ ITEMS, REGIONS, SCENARIOS = DATA["d"].shape
 NODES = len(DATA["t"])
 OBJECTIVE = 1181.1666666667
 FREE = 934.1666666667  # without capacities
+ROUNDING = 1e-6  # relative: plans cost in float32, bounds end at a gap of 1e-6
 
 
 def group(i):
@@ -86,11 +87,12 @@ def tight():
 
 
 def test_oracle_lies_between_bound_and_plan(tight):
-    """The plan is 0.4 % above; K1, which sees a part of a shortage, 4.4 % below."""
+    """Bound and plan are the optimum, 1e-7 below and 2e-8 above; prices may differ
+    from HiGHS' (7.0 and 5.9 of storage), for several are optimal."""
     solution = tight[1]
-    assert solution.bound <= OBJECTIVE <= solution.cost
-    assert solution.bound > 0.95 * OBJECTIVE
-    assert solution.cost < 1.01 * OBJECTIVE
+    assert_allclose([solution.bound, solution.cost], OBJECTIVE, rtol=ROUNDING)
+    assert solution.bound <= OBJECTIVE
+    assert (solution.prices >= 0).all()
 
 
 def test_outbound_holds_in_every_scenario(tight):
@@ -102,9 +104,7 @@ def test_outbound_holds_in_every_scenario(tight):
 
 
 def test_without_capacities():
-    """The plan is 0.02 % above, the bound 0.4 % below."""
     _, solution = solve(np.inf, np.inf, SCENARIOS)
-    assert solution.bound <= FREE <= solution.cost
-    assert solution.bound > 0.995 * FREE
-    assert solution.cost < 1.001 * FREE
+    assert_allclose([solution.bound, solution.cost], FREE, rtol=ROUNDING)
+    assert solution.bound <= FREE
     assert_allclose(solution.prices, 0)

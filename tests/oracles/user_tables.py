@@ -7,6 +7,10 @@ import pandas as pd
 
 import meio_jax
 from meio_jax.config import Config
+from meio_jax.problem import Problem
+from meio_jax.scenarios.sample import Sample, draw_sample
+from meio_jax.tables import examine
+from meio_jax.tables.build import build
 
 
 def tables(
@@ -92,3 +96,13 @@ def targets(plan) -> np.ndarray:
     first = plan.targets[plan.targets["period"] == plan.targets["period"].iloc[0]]
     table = first.pivot(index="item", columns="node", values="order_up_to")
     return table.to_numpy()
+
+
+def arrays(given) -> tuple[Problem, Sample]:
+    """The problem and the scenarios that `meio_jax.solve` makes of the tables."""
+    config = Config()
+    examined = examine(given, config)
+    assert not examined.faults.errors
+    made, _ = build(examined.tables, examined.calendar)
+    chosen = config.scenarios
+    return made, draw_sample(made, count=chosen.count, seed=chosen.seed)

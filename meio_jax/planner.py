@@ -19,6 +19,7 @@ from meio_jax.dual.rows import build_rows, take_chunks
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.certify import Certificate, certify
+from meio_jax.recover.chain import raise_targets
 from meio_jax.recover.evaluate import Evaluator, Outcome, node_use
 from meio_jax.recover.repair import add_units, cut_units
 from meio_jax.recover.round import round_targets
@@ -31,6 +32,7 @@ SMALL = 60_000  # cells times nodes times classes
 SMALL_ROUNDS = 60  # of exact solutions there
 ROUNDS = 24  # of repair
 PROBES = 12  # roundings tried in small problems
+LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 
@@ -438,7 +440,40 @@ class _Run:
             if best is None or found[:2] < best[:2]:
                 best = found
         assert best is not None
-        return best[2:]
+        return (self._link(best, state) if self.options.chain else best)[2:]
+
+    def _link(self, best, state):
+        """Raises targets to what the period before leaves while capacities hold."""
+        for _ in range(LINKS):
+            over, _, targets, outcomes, tolls, use = best
+            shipped = tuple(o.shipped for o in outcomes)
+            raised = raise_targets(
+                self.problem, targets, shipped, use, self._ships(outcomes),
+                whole=self.options.whole_units,
+            )  # fmt: skip
+            if over or all(map(np.array_equal, raised, targets)):
+                break
+            now = self._weigh(raised, tolls, self.evaluators, state)
+            if now[0]:
+                break
+            best = now
+        return best
+
+    def _weigh(self, targets, tolls, evaluators, state):
+        """What targets do and how good they are: those over a capacity are worst."""
+        outcomes = tuple(
+            e(y, t) for e, y, t in zip(evaluators, targets, tolls, strict=True)
+        )
+        use = node_use(self.problem, outcomes, targets, self.dual.carried)
+        over, cost = violation(self.problem, use), sum(o.cost for o in outcomes)
+        self._say("repair", cost, state, over)
+        return (over > 0, over if over > 0 else cost, targets, outcomes, tolls, use)
+
+    def _ships(self, outcomes):
+        """Shipments of a period in each regime that the last unit causes."""
+        return tuple(
+            o.empty / e.window for o, e in zip(outcomes, self.evaluators, strict=True)
+        )
 
     def _probe(self, prices, wanted, probe):
         """Whole targets near the fractional ones; every probe rounds at another offset,
@@ -464,21 +499,16 @@ class _Run:
     def _settle(self, targets, tolls, state):
         """Cuts what is over and fills what is left, in rounds that are evaluated on
         coarse classes until these fit, then on all."""
-        problem, whole = self.problem, self.options.whole_units
+        whole = self.options.whole_units
         best, fine, filled = None, False, not whole
         for count in range(ROUNDS):
             fine = fine or count == ROUNDS - 1
             evaluators = self.evaluators if fine else self.quick
-            outcomes = tuple(
-                e(y, t) for e, y, t in zip(evaluators, targets, tolls, strict=True)
-            )
-            use = node_use(problem, outcomes, targets, self.dual.carried)
-            over, cost = violation(problem, use), sum(o.cost for o in outcomes)
-            self._say("repair", cost, state, over)
-            now = (over > 0, over if over > 0 else cost, targets, outcomes, tolls, use)
+            now = self._weigh(targets, tolls, evaluators, state)
+            over, outcomes, use = now[0], now[3], now[5]
             if fine and (best is None or now[:2] < best[:2]):
                 best = now
-            if over > 0:
+            if over:
                 spare = 1 - 0.002 * max(count - 1, 0)  # ever more, so that rounds end
                 targets = self._cut(targets, outcomes, use, whole, spare)
             elif not filled:
@@ -497,9 +527,7 @@ class _Run:
             tuple(c * spare for c in self.problem.limits),
         )  # fmt: skip
         use = use.copy()
-        ships = tuple(
-            o.empty / e.window for o, e in zip(outcomes, self.evaluators, strict=True)
-        )
+        ships = self._ships(outcomes)
         for _ in range(60):
             before = targets
             loss = self._unit_values(targets, 1)

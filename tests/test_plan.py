@@ -290,3 +290,46 @@ def test_one_regime_is_the_plan_as_it_was(solved, plan):
 def test_regimes_that_do_not_divide_the_scenarios_are_refused(solved):
     with pytest.raises(InputError, match=r"= 3: must divide .* scenarios, 8"):
         solved(None, "scenarios.regimes=3")
+
+
+def falling() -> dict[str, str]:
+    """The tiny folder where storage is ample and demand falls by nine tenths."""
+    rows = tiny()["demand.csv"].splitlines()
+    rows = [
+        ",".join([*row.split(",")[:3], "1", "0.5"]) if "2026-01-19" in row else row
+        for row in rows
+    ]
+    nodes = tiny()["nodes.csv"].replace(",60\n", ",300\n").replace(",80\n", ",300\n")
+    return tiny() | {"demand.csv": "\n".join(rows) + "\n", "nodes.csv": nodes}
+
+
+def removals(plan):
+    return plan.kpis.set_index("metric")["value"]["removals"]
+
+
+def test_orders_add_up_and_what_is_taken_out_is_counted(solved):
+    plan = solved(falling())
+    table = plan.targets.sort_values(["item", "node", "period"])
+    level, order = table["order_up_to"], table["expected_order"]
+    kept = (level - table["cycle_stock"]).shift()
+    first = table["period"] == table["period"].min()
+    assert order[first].isna().all()  # no inventory is given
+    assert_allclose(order[~first], (level - kept)[~first], atol=1e-6)
+    assert removals(plan) == (order < -0.5).sum() > 0
+
+
+def test_a_start_from_inventory_is_part_of_the_first_orders(solved):
+    stock = "item,node,on_hand\nA,EAST,90\n"
+    table = solved(tiny() | {"inventory.csv": stock}).targets
+    first = table[table["period"] == table["period"].min()].set_index(["item", "node"])
+    held = first["order_up_to"] - first["expected_order"]
+    assert held["A", "EAST"] == 90
+    assert held.sum() == 90
+
+
+def test_a_chained_plan_takes_nothing_out(solved):
+    plan, free = solved(falling(), "solver.chain=true"), solved(falling())
+    check_plan(plan)
+    assert removals(plan) == 0
+    assert plan.cost > free.cost
+    assert_allclose(plan.bound, free.bound, rtol=1e-2)

@@ -17,6 +17,9 @@ def targets_table(
 
     `order_up_to = safety_stock + cycle_stock + pipeline_stock`: what is expected to be
     left at the end of a period, what a period ships, and what is on its way.
+    `expected_order` is what raises the stock that the period before leaves to this
+    level; below 0 it is stock that would have to be taken out. It is empty in the first
+    period where no inventory is given.
     """
     parts = []
     for group, target, outcome in zip(
@@ -38,6 +41,7 @@ def targets_table(
                 "cycle_stock": outcome.shipped.ravel(),
                 "pipeline_stock": (window - outcome.shipped).ravel(),
                 "expected_on_hand": (outcome.left + outcome.shipped).ravel(),
+                "expected_order": _orders(group, target, outcome).ravel(),
                 "expected_fill_rate": (1 - outcome.short / own).ravel().clip(0, 1),
                 "critical_ratio": (1 - outcome.empty.sum(axis=2)).ravel(),
                 "days_of_supply": np.where(
@@ -56,6 +60,13 @@ def targets_table(
     numbers = table.select_dtypes("number").columns
     table[numbers] = table[numbers] + 0.0  # no minus zero
     return table
+
+
+def _orders(group, target, outcome):
+    """Orders z_t = y_t - y_(t-1) + E s_(t-1), units; nan where the start is unknown."""
+    left = np.roll(target - outcome.shipped, 1, axis=1)
+    left[:, 0] = np.nan if group.stock is None else group.stock
+    return target - left
 
 
 def _repeat(values, shape, axis):
@@ -155,7 +166,11 @@ def service_table(problem, solution, labels: Labels) -> pd.DataFrame:
 
 
 def kpis_table(problem, solution) -> pd.DataFrame:
-    """Totals of the plan on its scenarios, per period where they are money or units."""
+    """Totals of the plan on its scenarios, per period where they are money or units.
+
+    A removal is an item, node and period in which more than half a unit would have to
+    be taken out, because targets fall faster than stock is sold.
+    """
     periods = problem.periods
     outcomes = solution.outcomes
     total = lambda name: sum(float(getattr(o, name).sum()) for o in outcomes)
@@ -169,6 +184,12 @@ def kpis_table(problem, solution) -> pd.DataFrame:
         float(np.where(g.network.ring.T[None] == 0, o.flow, 0).sum())
         for g, o in zip(problem.groups, outcomes, strict=True)
     )
+    orders = [
+        _orders(g, y, o).ravel()
+        for g, y, o in zip(problem.groups, solution.targets, outcomes, strict=True)
+    ]
+    removed = -np.concatenate(orders)
+    removed = removed[removed > 0.5]  # nan is not
     limited = np.isfinite(problem.capacities) & (problem.capacities > 0)
     fullest = np.max(solution.use[limited] / problem.capacities[limited], initial=0.0)
     rows = {
@@ -182,6 +203,8 @@ def kpis_table(problem, solution) -> pd.DataFrame:
         "local share": local / max(flow, 1e-12),
         "stock units": (total("left") + total("shipped")) / periods,
         "fullest capacity": float(fullest),
+        "removals": float(len(removed)),
+        "removed units per period": float(removed.sum()) / periods,
     }
     return pd.DataFrame(
         {"policy": "plan", "metric": list(rows), "value": list(rows.values())}

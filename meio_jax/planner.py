@@ -18,13 +18,19 @@ from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows, take_chunks
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
+from meio_jax.recover.assortment import choose_items
 from meio_jax.recover.certify import Certificate, certify
 from meio_jax.recover.chain import raise_targets
 from meio_jax.recover.evaluate import Evaluator, Outcome, node_use
 from meio_jax.recover.repair import add_units, cut_units
 from meio_jax.recover.round import round_targets
 from meio_jax.recover.sharpen import sharpen
-from meio_jax.recover.units import shortage_cost, unit_values, whole_optimum
+from meio_jax.recover.units import (
+    absence_costs,
+    shortage_cost,
+    unit_values,
+    whole_optimum,
+)
 from meio_jax.scenarios.sample import Sample
 
 CLASSES = 128  # demand classes of a group that plans and prices are made on
@@ -153,10 +159,12 @@ class _Run:
 
     def __init__(self, problem, sample, options, callback):
         self.problem, self.sample, self.options = problem, sample, options
+        self.given = problem  # with all items everywhere
         self.callback = callback
         self.begun: Place | None = None
         self.before = 0  # stages of smoothing that an earlier run has done
         self.keep: Callable[[Place], None] | None = None
+        self.free_value = 0.0  # of the dual, all items everywhere
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
         self.stopped = False
@@ -185,7 +193,7 @@ class _Run:
         targets, outcomes, tolls, use = self._recover(prices, wanted, state)
         cost = sum(o.cost for o in outcomes)
         certificate = certify(
-            self.problem, self.sample, prices, targets, outcomes, use,
+            self.given, self.sample, prices, targets, outcomes, use,
             count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
         )  # fmt: skip
         self._say("bound", certificate.low, state)
@@ -239,15 +247,40 @@ class _Run:
         )  # fmt: skip
         if self.options.calibrate:
             point = self._calibrate(point)
+        self.free_value = point.value
+        if np.isfinite(self.problem.item_limit).any():
+            point = self._choose(point)
         self._carry(point)
         return point
+
+    def _choose(self, point):
+        """Closes nodes that limit the number of items to all but the best ones, by what
+        these save at no price; the bound stays that of the problem as given."""
+        dual = self.dual
+        benefit = tuple(
+            self._unchunk(absence_costs(rows, y), k).sum(axis=1)
+            for k, (rows, y) in enumerate(zip(dual.rows, point.targets, strict=True))
+        )
+        self.problem = choose_items(self.problem, benefit)
+        self.planning = dual.problem = choose_items(self.planning, benefit)
+        dual.rows = tuple(
+            replace(rows, upper=jnp.minimum(rows.upper, self._chunk(g.items.upper, k)))
+            for k, (rows, g) in enumerate(
+                zip(dual.rows, self.problem.groups, strict=True)
+            )
+        )
+        return dual.at(
+            point.price, point.targets, stage=self.method.stages[0],
+            softness=self.method.softness, curved=True,
+        )  # fmt: skip
 
     def _ascend(self, point):
         """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
         price = self._resume() if self.begun else point.price
         state = self.method.init(self.dual, price, point.targets)
-        free_value = point.value if self.begun else state.point.value
-        self._say("ascend", free_value, state)
+        value = point.value if self.begun else state.point.value
+        self._say("ascend", value, state)
+        free_value = self.free_value if self.problem is not self.given else value
         return self._climb(self.method, state, self._most()), free_value
 
     def _most(self) -> int:

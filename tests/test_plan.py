@@ -333,3 +333,44 @@ def test_a_chained_plan_takes_nothing_out(solved):
     assert removals(plan) == 0
     assert plan.cost > free.cost
     assert_allclose(plan.bound, free.bound, rtol=1e-2)
+
+
+def test_a_node_holds_no_more_items_than_it_may_and_the_bound_stands(solved, plan):
+    limit = added("capacities.csv", "EAST,items,,2", "WEST,items,2026-01-12,1")
+    made = solved(limit)
+    check_plan(made)
+    stocked = made.targets[made.targets["order_up_to"] > 0]
+    names = stocked.groupby("node")["item"].agg(set)
+    assert len(names["EAST"]) == 2
+    assert len(names["WEST"]) == 1  # over the whole horizon
+    rows = made.prices[made.prices["resource"] == "items"]
+    assert rows["capacity"].tolist() == [2, 2, 2, 1]
+    assert (rows["price"] == 0).all()
+    count = stocked.groupby(["node", "period"])["item"].nunique()
+    found = count[list(zip(rows["node"], rows["period"], strict=True))]
+    assert_allclose(rows["use"], found)
+    assert made.facts["sizes"]["capacities"] == len(made.prices)
+    assert made.cost > plan.cost
+    assert made.bound <= plan.cost  # what it is a bound for is wider
+
+
+def test_a_limit_on_items_that_all_fit_into_changes_nothing(solved, plan):
+    made = solved(added("capacities.csv", "EAST,items,,3"))
+    assert made.cost == pytest.approx(plan.cost, rel=1e-3)
+    assert_allclose(made.bound, plan.bound, rtol=1e-3)
+
+
+def test_a_node_for_no_item_stays_empty(solved):
+    made = solved(added("capacities.csv", "WEST,items,,0"))
+    check_plan(made)
+    level = made.targets.groupby("node")["order_up_to"].sum()
+    assert level["WEST"] == 0 < level["EAST"]
+
+
+def test_an_item_that_is_promised_keeps_its_place(solved):
+    files = added("capacities.csv", "EAST,items,,1")
+    fixed = "item,node,period,quantity\nB,EAST,2026-01-12,1\n"
+    made = solved(files | {"fixed_targets.csv": fixed})
+    check_plan(made)
+    stocked = made.targets[made.targets["order_up_to"] > 0]
+    assert set(stocked.loc[stocked["node"] == "EAST", "item"]) == {"B"}

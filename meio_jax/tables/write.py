@@ -84,6 +84,9 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
     Where outbound holds by regime of load, its price is that of the capacity in all
     regimes, `utilization` is that of the fullest regime, and `price_regime_1` (quiet)
     to `price_regime_K` (busy) are money per unit shipped while the regime holds.
+
+    The use of resource "items" is the number of items with a target above 0. It has no
+    price: the bound does not see this limit, and holds for any.
     """
     capacity, regimes = problem.limits, problem.regimes
     resource, node, period = np.nonzero(np.isfinite(capacity))
@@ -108,7 +111,7 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
         )
         for k in range(regimes if regimes > 1 else 0)
     }
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "node": np.array(labels.nodes)[node],
             "resource": np.array(RESOURCES)[resource],
@@ -120,6 +123,33 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
             "value_plus_10pct": slack + 0.1 * proven * limit,
             "value_minus_10pct": np.maximum(0.1 * proven * limit - slack, 0),
             **by_regime,
+        }
+    )
+    if not np.isfinite(problem.item_limit).any():
+        return table
+    return pd.concat([table, _held(problem, solution, labels)], ignore_index=True)
+
+
+def _held(problem, solution, labels) -> pd.DataFrame:
+    """Rows of the prices table for the number of items that a node may hold."""
+    held = np.zeros(problem.item_limit.shape)
+    for group, target in zip(problem.groups, solution.targets, strict=True):
+        held[group.network.node] += (target > 1e-9).sum(axis=0).T
+    node, period = np.nonzero(np.isfinite(problem.item_limit))
+    limit, use = problem.item_limit[node, period], held[node, period]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(limit > 0, use / limit, np.where(use > 0, np.inf, 0.0))
+    return pd.DataFrame(
+        {
+            "node": np.array(labels.nodes)[node],
+            "resource": "items",
+            "period": np.array(labels.periods)[period],
+            "price": 0.0,
+            "use": use,
+            "capacity": limit,
+            "utilization": share,
+            "value_plus_10pct": max(solution.cost - solution.bound, 0.0),
+            "value_minus_10pct": 0.0,
         }
     )
 

@@ -24,7 +24,7 @@ def problem(volume, upper, stock=None) -> Problem:
     places = SimpleNamespace(node=np.arange(NODES))
     group = Group(places, items, Demand(none, none, none, none, none), stock)
     free = np.full((NODES, PERIODS), np.inf)
-    return Problem((group,), free, free, free, none, "history", 1)
+    return Problem((group,), free, free, free, free, none, "history", 1)
 
 
 def draw(seed, whole=True, limited=False, stocked=False):

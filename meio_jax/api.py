@@ -136,7 +136,10 @@ def plan_examined(
             "regions": len(labels.regions),
             "speeds": len(labels.speeds),
             "periods": len(labels.periods),
-            "capacities": int((problem.limits < float("inf")).sum()),
+            "capacities": sum(
+                int((c < float("inf")).sum())
+                for c in (problem.limits, problem.item_limit)
+            ),
         },
         "versions": versions(),
         "device": f"{device.platform} ({device.device_kind})",

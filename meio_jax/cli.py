@@ -351,8 +351,9 @@ def _summary(log: _Log, plan, config, out: Path) -> None:
         f"service  {value['fill rate']:.1%} served, {value['on promise rate']:.1%} on "
         f"promise, {value['local share']:.1%} from the home node"
     )
-    priced = plan.prices[plan.prices["price"] > 1e-9]
-    log.line(f"prices   {len(priced)} of {len(plan.prices)} capacities have a price")
+    able = plan.prices[plan.prices["resource"] != "items"]
+    priced = able[able["price"] > 1e-9]
+    log.line(f"prices   {len(priced)} of {len(able)} capacities have a price")
     if len(priced):
         money = (priced["price"] * priced["capacity"]).groupby(
             [priced["node"], priced["resource"]]

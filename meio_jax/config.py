@@ -186,6 +186,8 @@ class Solver(_Section):
         small problems are solved exactly in any case.
       rounds: exact solutions of them at most.
       certify: items that the bound is taken from; more are closer, fewer are faster.
+      chain: whether targets are raised, as far as capacities permit, to what the period
+        before leaves, so that no plan asks for stock to be taken out.
     """
 
     method: str = _word("newton", "newton", "adam", "sgd", "lbfgs")
@@ -201,6 +203,7 @@ class Solver(_Section):
     polish: float = _option(0.0, partial(_real, low=0.0, high=1.0))
     rounds: int = _count(5, low=1)
     certify: int = _count(48, low=2)
+    chain: bool = _option(False, _flag)
 
 
 @dataclass(frozen=True)

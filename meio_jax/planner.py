@@ -18,12 +18,19 @@ from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows, take_chunks
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
+from meio_jax.recover.assortment import choose_items
 from meio_jax.recover.certify import Certificate, certify
+from meio_jax.recover.chain import raise_targets
 from meio_jax.recover.evaluate import Evaluator, Outcome, node_use
 from meio_jax.recover.repair import add_units, cut_units
 from meio_jax.recover.round import round_targets
 from meio_jax.recover.sharpen import sharpen
-from meio_jax.recover.units import shortage_cost, unit_values, whole_optimum
+from meio_jax.recover.units import (
+    absence_costs,
+    shortage_cost,
+    unit_values,
+    whole_optimum,
+)
 from meio_jax.scenarios.sample import Sample
 
 CLASSES = 128  # demand classes of a group that plans and prices are made on
@@ -31,6 +38,7 @@ SMALL = 60_000  # cells times nodes times classes
 SMALL_ROUNDS = 60  # of exact solutions there
 ROUNDS = 24  # of repair
 PROBES = 12  # roundings tried in small problems
+LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 
@@ -153,10 +161,12 @@ class _Run:
 
     def __init__(self, problem, sample, options, callback):
         self.problem, self.sample, self.options = problem, sample, options
+        self.given = problem  # with all items everywhere
         self.callback = callback
         self.begun: Place | None = None
         self.before = 0  # stages of smoothing that an earlier run has done
         self.keep: Callable[[Place], None] | None = None
+        self.free_value = 0.0  # of the dual, all items everywhere
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
         self.stopped = False
@@ -186,7 +196,7 @@ class _Run:
         cost = sum(o.cost for o in outcomes)
         bound_prices = self._bound_prices(state, prices)
         certificate = certify(
-            self.problem, self.sample, bound_prices, targets, outcomes, use,
+            self.given, self.sample, bound_prices, targets, outcomes, use,
             count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
         )  # fmt: skip
         self._say("bound", certificate.low, state)
@@ -240,15 +250,40 @@ class _Run:
         )  # fmt: skip
         if self.options.calibrate:
             point = self._calibrate(point)
+        self.free_value = point.value
+        if np.isfinite(self.problem.item_limit).any():
+            point = self._choose(point)
         self._carry(point)
         return point
+
+    def _choose(self, point):
+        """Closes nodes that limit the number of items to all but the best ones, by what
+        these save at no price; the bound stays that of the problem as given."""
+        dual = self.dual
+        benefit = tuple(
+            self._unchunk(absence_costs(rows, y), k).sum(axis=1)
+            for k, (rows, y) in enumerate(zip(dual.rows, point.targets, strict=True))
+        )
+        self.problem = choose_items(self.problem, benefit)
+        self.planning = dual.problem = choose_items(self.planning, benefit)
+        dual.rows = tuple(
+            replace(rows, upper=jnp.minimum(rows.upper, self._chunk(g.items.upper, k)))
+            for k, (rows, g) in enumerate(
+                zip(dual.rows, self.problem.groups, strict=True)
+            )
+        )
+        return dual.at(
+            point.price, point.targets, stage=self.method.stages[0],
+            softness=self.method.softness, curved=True,
+        )  # fmt: skip
 
     def _ascend(self, point):
         """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
         price = self._resume() if self.begun else point.price
         state = self.method.init(self.dual, price, point.targets)
-        free_value = point.value if self.begun else state.point.value
-        self._say("ascend", free_value, state)
+        value = point.value if self.begun else state.point.value
+        self._say("ascend", value, state)
+        free_value = self.free_value if self.problem is not self.given else value
         return self._climb(self.method, state, self._most()), free_value
 
     def _most(self) -> int:
@@ -459,7 +494,40 @@ class _Run:
             if best is None or found[:2] < best[:2]:
                 best = found
         assert best is not None
-        return best[2:]
+        return (self._link(best, state) if self.options.chain else best)[2:]
+
+    def _link(self, best, state):
+        """Raises targets to what the period before leaves while capacities hold."""
+        for _ in range(LINKS):
+            over, _, targets, outcomes, tolls, use = best
+            shipped = tuple(o.shipped for o in outcomes)
+            raised = raise_targets(
+                self.problem, targets, shipped, use, self._ships(outcomes),
+                whole=self.options.whole_units,
+            )  # fmt: skip
+            if over or all(map(np.array_equal, raised, targets)):
+                break
+            now = self._weigh(raised, tolls, self.evaluators, state)
+            if now[0]:
+                break
+            best = now
+        return best
+
+    def _weigh(self, targets, tolls, evaluators, state):
+        """What targets do and how good they are: those over a capacity are worst."""
+        outcomes = tuple(
+            e(y, t) for e, y, t in zip(evaluators, targets, tolls, strict=True)
+        )
+        use = node_use(self.problem, outcomes, targets, self.dual.carried)
+        over, cost = violation(self.problem, use), sum(o.cost for o in outcomes)
+        self._say("repair", cost, state, over)
+        return (over > 0, over if over > 0 else cost, targets, outcomes, tolls, use)
+
+    def _ships(self, outcomes):
+        """Shipments of a period in each regime that the last unit causes."""
+        return tuple(
+            o.empty / e.window for o, e in zip(outcomes, self.evaluators, strict=True)
+        )
 
     def _probe(self, prices, wanted, probe):
         """Whole targets near the fractional ones; every probe rounds at another offset,
@@ -485,21 +553,16 @@ class _Run:
     def _settle(self, targets, tolls, state):
         """Cuts what is over and fills what is left, in rounds that are evaluated on
         coarse classes until these fit, then on all."""
-        problem, whole = self.problem, self.options.whole_units
+        whole = self.options.whole_units
         best, fine, filled = None, False, not whole
         for count in range(ROUNDS):
             fine = fine or count == ROUNDS - 1
             evaluators = self.evaluators if fine else self.quick
-            outcomes = tuple(
-                e(y, t) for e, y, t in zip(evaluators, targets, tolls, strict=True)
-            )
-            use = node_use(problem, outcomes, targets, self.dual.carried)
-            over, cost = violation(problem, use), sum(o.cost for o in outcomes)
-            self._say("repair", cost, state, over)
-            now = (over > 0, over if over > 0 else cost, targets, outcomes, tolls, use)
+            now = self._weigh(targets, tolls, evaluators, state)
+            over, outcomes, use = now[0], now[3], now[5]
             if fine and (best is None or now[:2] < best[:2]):
                 best = now
-            if over > 0:
+            if over:
                 spare = 1 - 0.002 * max(count - 1, 0)  # ever more, so that rounds end
                 targets = self._cut(targets, outcomes, use, whole, spare)
             elif not filled:
@@ -518,9 +581,7 @@ class _Run:
             tuple(c * spare for c in self.problem.limits),
         )  # fmt: skip
         use = use.copy()
-        ships = tuple(
-            o.empty / e.window for o, e in zip(outcomes, self.evaluators, strict=True)
-        )
+        ships = self._ships(outcomes)
         for _ in range(60):
             before = targets
             loss = self._unit_values(targets, 1)

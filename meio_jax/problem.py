@@ -140,6 +140,8 @@ class Problem(eqx.Module):
       inbound: units that a node can receive in a period, in expectation.
       outbound: units that a node can ship in a period, in expectation within each
         regime of load.
+      item_limit: different items that a node may hold; inf for no limit. Those whose
+        least target there is above 0 fit in every period.
       kind: where slots of demand come from: "history", "scenarios" or "forecast".
       slots: number of slots of demand.
       weight: weight of each of the user's scenarios, summing to 1; empty otherwise.
@@ -151,6 +153,7 @@ class Problem(eqx.Module):
     storage: Float[np.ndarray, "all_nodes periods"]
     inbound: Float[np.ndarray, "all_nodes periods"]
     outbound: Float[np.ndarray, "all_nodes periods"]
+    item_limit: Float[np.ndarray, "all_nodes periods"]
     weight: Float[np.ndarray, " scenarios"]
     kind: str = eqx.field(static=True)
     slots: int = eqx.field(static=True)

@@ -290,3 +290,87 @@ def test_one_regime_is_the_plan_as_it_was(solved, plan):
 def test_regimes_that_do_not_divide_the_scenarios_are_refused(solved):
     with pytest.raises(InputError, match=r"= 3: must divide .* scenarios, 8"):
         solved(None, "scenarios.regimes=3")
+
+
+def falling() -> dict[str, str]:
+    """The tiny folder where storage is ample and demand falls by nine tenths."""
+    rows = tiny()["demand.csv"].splitlines()
+    rows = [
+        ",".join([*row.split(",")[:3], "1", "0.5"]) if "2026-01-19" in row else row
+        for row in rows
+    ]
+    nodes = tiny()["nodes.csv"].replace(",60\n", ",300\n").replace(",80\n", ",300\n")
+    return tiny() | {"demand.csv": "\n".join(rows) + "\n", "nodes.csv": nodes}
+
+
+def removals(plan):
+    return plan.kpis.set_index("metric")["value"]["removals"]
+
+
+def test_orders_add_up_and_what_is_taken_out_is_counted(solved):
+    plan = solved(falling())
+    table = plan.targets.sort_values(["item", "node", "period"])
+    level, order = table["order_up_to"], table["expected_order"]
+    kept = (level - table["cycle_stock"]).shift()
+    first = table["period"] == table["period"].min()
+    assert order[first].isna().all()  # no inventory is given
+    assert_allclose(order[~first], (level - kept)[~first], atol=1e-6)
+    assert removals(plan) == (order < -0.5).sum() > 0
+
+
+def test_a_start_from_inventory_is_part_of_the_first_orders(solved):
+    stock = "item,node,on_hand\nA,EAST,90\n"
+    table = solved(tiny() | {"inventory.csv": stock}).targets
+    first = table[table["period"] == table["period"].min()].set_index(["item", "node"])
+    held = first["order_up_to"] - first["expected_order"]
+    assert held["A", "EAST"] == 90
+    assert held.sum() == 90
+
+
+def test_a_chained_plan_takes_nothing_out(solved):
+    plan, free = solved(falling(), "solver.chain=true"), solved(falling())
+    check_plan(plan)
+    assert removals(plan) == 0
+    assert plan.cost > free.cost
+    assert_allclose(plan.bound, free.bound, rtol=1e-2)
+
+
+def test_a_node_holds_no_more_items_than_it_may_and_the_bound_stands(solved, plan):
+    limit = added("capacities.csv", "EAST,items,,2", "WEST,items,2026-01-12,1")
+    made = solved(limit)
+    check_plan(made)
+    stocked = made.targets[made.targets["order_up_to"] > 0]
+    names = stocked.groupby("node")["item"].agg(set)
+    assert len(names["EAST"]) == 2
+    assert len(names["WEST"]) == 1  # over the whole horizon
+    rows = made.prices[made.prices["resource"] == "items"]
+    assert rows["capacity"].tolist() == [2, 2, 2, 1]
+    assert (rows["price"] == 0).all()
+    count = stocked.groupby(["node", "period"])["item"].nunique()
+    found = count[list(zip(rows["node"], rows["period"], strict=True))]
+    assert_allclose(rows["use"], found)
+    assert made.facts["sizes"]["capacities"] == len(made.prices)
+    assert made.cost > plan.cost
+    assert made.bound <= plan.cost  # what it is a bound for is wider
+
+
+def test_a_limit_on_items_that_all_fit_into_changes_nothing(solved, plan):
+    made = solved(added("capacities.csv", "EAST,items,,3"))
+    assert made.cost == pytest.approx(plan.cost, rel=1e-3)
+    assert_allclose(made.bound, plan.bound, rtol=1e-3)
+
+
+def test_a_node_for_no_item_stays_empty(solved):
+    made = solved(added("capacities.csv", "WEST,items,,0"))
+    check_plan(made)
+    level = made.targets.groupby("node")["order_up_to"].sum()
+    assert level["WEST"] == 0 < level["EAST"]
+
+
+def test_an_item_that_is_promised_keeps_its_place(solved):
+    files = added("capacities.csv", "EAST,items,,1")
+    fixed = "item,node,period,quantity\nB,EAST,2026-01-12,1\n"
+    made = solved(files | {"fixed_targets.csv": fixed})
+    check_plan(made)
+    stocked = made.targets[made.targets["order_up_to"] > 0]
+    assert set(stocked.loc[stocked["node"] == "EAST", "item"]) == {"B"}

@@ -52,8 +52,8 @@ def problem(items: int, periods: int, growth: float = 0.0, seed: int = 0) -> Pro
     over = lambda x: np.repeat((x * size)[:, None], periods, axis=1)
     return Problem(
         groups=(Group(network(), made, demand, None),), storage=over(2.2 * stock),
-        inbound=over(1.25 * flow), outbound=over(1.1 * flow), weight=np.zeros(0),
-        kind="history", slots=SLOTS,
+        inbound=over(1.25 * flow), outbound=over(1.1 * flow),
+        item_limit=over(np.inf * size), weight=np.zeros(0), kind="history", slots=SLOTS,
     )  # fmt: skip
 
 

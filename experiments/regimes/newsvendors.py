@@ -155,6 +155,7 @@ def as_problem(instance: Instance, regimes: int) -> Problem:
         storage=none + np.inf,
         inbound=none + np.inf,
         outbound=none + instance.outbound,
+        item_limit=none + np.inf,
         weight=np.full(scenarios, 1 / scenarios),
         kind="scenarios",
         slots=scenarios,

@@ -412,6 +412,40 @@ def unit_moves(
     )
 
 
+def absence_cost(
+    shape: TreeShape,
+    atoms: Float[Array, "atoms pools buckets"],
+    prob: Float[Array, " atoms"],
+    drop: Float[Array, "pools buckets"],
+    charge: Float[Array, " nodes"],
+    target: Float[Array, " nodes"],
+) -> Float[Array, " nodes"]:
+    """Rise of the exact tree cost when a node alone is emptied, for each node.
+
+    The other nodes keep their targets: where they would be raised, it rises by less.
+
+    Args:
+      shape: the tree.
+      atoms: cumulated demand of each pool's buckets, units.
+      prob: weight of each atom.
+      drop: fall of the weights, money per unit.
+      charge: money per unit of y.
+      target: y, units.
+    """
+    stock = (shape.member @ target)[shape.pool_of]  # levels nodes
+    left = stock - target
+
+    def add(total, atom):
+        demand, p = atom
+        demand = demand[shape.pool_of]
+        short = jnp.maximum(demand - left[..., None], 0)
+        return total + p * (short - jnp.maximum(demand - stock[..., None], 0)), None
+
+    zero = jnp.zeros((*stock.shape, atoms.shape[2]), atoms.dtype)
+    missed = lax.scan(add, zero, (atoms, prob))[0]
+    return (drop[shape.pool_of] * missed).sum(axis=(0, 2)) - charge * target
+
+
 def descend(
     shape: TreeShape,
     atoms: Float[Array, "atoms pools buckets"],

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from meio_jax.dual.lagrangian import Prices, by_pool, charges, home_weights
 from meio_jax.dual.rows import Rows, serve_cost
 from meio_jax.kernels.cost import service_levels
-from meio_jax.kernels.tree import descend, exact_terms, unit_moves
+from meio_jax.kernels.tree import absence_cost, descend, exact_terms, unit_moves
 
 
 def _cells(rows: Rows, prices: Prices, item):
@@ -53,6 +53,23 @@ def unit_values(
             atoms, rows.prob, drop, charge + tilt, y
         )
         return moves.more, moves.less
+
+    return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
+
+
+@jax.jit
+def absence_costs(
+    rows: Rows, target: Float[Array, "chunks cells nodes"]
+) -> Float[Array, "chunks cells nodes"]:
+    """Rise of the unpriced, tilted tree cost when a node alone is emptied."""
+    free = _no_prices(rows)
+
+    def chunk(part):
+        item, atoms, tilt, y = part
+        charge, drop = _cells(rows, free, item)
+        return jax.vmap(partial(absence_cost, rows.shape), in_axes=(1, None, 0, 0, 0))(
+            atoms, rows.prob, drop, charge + tilt, y
+        )
 
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
 

@@ -9,6 +9,7 @@ import pandas as pd
 from meio_jax.network import build_network, cutoff_parts
 from meio_jax.problem import Demand, Group, Items, Network, Problem
 from meio_jax.tables.hashing import hash_names
+from meio_jax.tables.schema import RESOURCES
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
         storage=limits["storage"],
         inbound=limits["inbound"],
         outbound=limits["outbound"],
+        item_limit=limits["items"],
         weight=weight,
         kind=kind,
         slots=slots,
@@ -143,7 +145,7 @@ def _group_demand(cells, rows, count) -> Demand:
 def _limits(clean, labels):
     """Capacities as arrays of nodes by periods; inf for no limit."""
     shape = len(labels.nodes), len(labels.periods)
-    limits = {r: np.full(shape, np.inf) for r in ("storage", "inbound", "outbound")}
+    limits = {r: np.full(shape, np.inf) for r in RESOURCES}
     frame = clean.capacities
     node = _codes(frame["node"], labels.nodes)
     period = _codes(frame["period"], labels.periods)

@@ -1,4 +1,4 @@
-"""Stock, fixed targets and demand against storage, and against each other."""
+"""Stock, fixed targets and demand against capacities, and against each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meio_jax.tables.sheet import Sheet
 _CROWD = 30  # volume of one period's demand over all storage
 _PEAK = 10  # a period's demand over the median period's
 
-_Limits = dict[tuple[str, str], float]  # storage of a node in a period
+_Limits = dict[tuple[str, str], float]  # capacity of a node in a period
 
 
 def check_plan(book: Book, clean: Tables, calendar: Calendar, journal: Journal) -> None:
@@ -31,12 +31,17 @@ def check_plan(book: Book, clean: Tables, calendar: Calendar, journal: Journal) 
     """
     if clean.items is None or clean.capacities is None:
         return
-    limits = clean.capacities.loc[clean.capacities["resource"] == "storage"]
-    keys = zip(limits["node"], limits["period"], strict=True)
-    limit = dict(zip(keys, limits["capacity"], strict=True))
-    _check_stock(book, clean.items, limit, calendar.labels[0], journal)
-    _check_fixed(book, clean.items, limit, calendar, journal)
+    limits = {r: _limit(clean.capacities, r) for r in ("storage", "items")}
+    now = calendar.labels[0]
+    _check_stock(book, clean.items, limits["storage"], now, journal)
+    _check_fixed(book, clean.items, limits, calendar, journal)
     _check_proportions(book, clean, calendar, journal)
+
+
+def _limit(capacities: pd.DataFrame, resource: str) -> _Limits:
+    rows = capacities.loc[capacities["resource"] == resource]
+    keys = zip(rows["node"], rows["period"], strict=True)
+    return dict(zip(keys, rows["capacity"], strict=True))
 
 
 def _volumes(sheet: Sheet, column: str, items: pd.DataFrame) -> np.ndarray:
@@ -70,7 +75,7 @@ def _check_stock(
 def _check_fixed(
     book: Book,
     items: pd.DataFrame,
-    limit: _Limits,
+    limits: dict[str, _Limits],
     calendar: Calendar,
     journal: Journal,
 ) -> None:
@@ -81,22 +86,27 @@ def _check_fixed(
     period = sheet.text["period"].positions(calendar.labels)
     cells = np.where(period >= 0, nodes.codes * periods + period, -1)
     groups, first, group = np.unique(cells, return_index=True, return_inverse=True)
-    need = np.bincount(group, _volumes(sheet, "quantity", items))
+    volumes = np.bincount(group, _volumes(sheet, "quantity", items))
+    stocked = np.bincount(group, np.nan_to_num(sheet.number["quantity"]) > 0)
     rows = np.bincount(group)
     units, clashes = book.config.units, []
-    for k in np.flatnonzero(groups >= 0):
-        node = nodes.values[groups[k] // periods]
-        t = calendar.labels[groups[k] % periods]
-        if need[k] > limit.get((node, t), np.inf) * (1 + 1e-9):
-            text = (
-                f"fixed_targets at {shown(node)} need {need[k]:,.6g} {units.volume} in "
-                f"{units.period} {t}, capacity {limit[node, t]:,.6g}"
-            )
-            hint = (
-                f"Relax one of: fixed_targets ({rows[k]:,} rows), "
-                f"capacity {shown(node)} storage"
-            )
-            clashes.append((sheet.place(int(first[k])), text, hint))
+    for resource, need, unit in (
+        ("storage", volumes, units.volume), ("items", stocked, "item(s)"),
+    ):  # fmt: skip
+        limit = limits[resource]
+        for k in np.flatnonzero(groups >= 0):
+            node = nodes.values[groups[k] // periods]
+            t = calendar.labels[groups[k] % periods]
+            if need[k] > limit.get((node, t), np.inf) * (1 + 1e-9):
+                text = (
+                    f"fixed_targets at {shown(node)} need {need[k]:,.6g} {unit} in "
+                    f"{units.period} {t}, capacity {limit[node, t]:,.6g}"
+                )
+                hint = (
+                    f"Relax one of: fixed_targets ({rows[k]:,} rows), "
+                    f"capacity {shown(node)} {resource}"
+                )
+                clashes.append((sheet.place(int(first[k])), text, hint))
     journal.few("I26", "fixed_targets", clashes)
 
 

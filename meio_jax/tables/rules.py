@@ -133,11 +133,6 @@ def _check_capacities(book: Book, journal: Journal) -> None:
         return
     resources = [sheet.text["resource"][row] for row in range(len(sheet))]
     note(sheet, "capacity", resources)
-    items = np.flatnonzero([r == "items" for r in resources])
-    if len(items):
-        text = f"{len(items):,} row(s) of resource 'items' do not limit the plan yet"
-        hint = "They are checked, and else ignored"
-        journal.warning("W18", sheet.place(int(items[0])), text, hint)
     if nodes is None:
         return
     first = {nodes.text["node"][row]: row for row in reversed(range(len(nodes)))}

@@ -17,6 +17,9 @@ def targets_table(
 
     `order_up_to = safety_stock + cycle_stock + pipeline_stock`: what is expected to be
     left at the end of a period, what a period ships, and what is on its way.
+    `expected_order` is what raises the stock that the period before leaves to this
+    level; below 0 it is stock that would have to be taken out. It is empty in the first
+    period where no inventory is given.
     """
     parts = []
     for group, target, outcome in zip(
@@ -38,6 +41,7 @@ def targets_table(
                 "cycle_stock": outcome.shipped.ravel(),
                 "pipeline_stock": (window - outcome.shipped).ravel(),
                 "expected_on_hand": (outcome.left + outcome.shipped).ravel(),
+                "expected_order": _orders(group, target, outcome).ravel(),
                 "expected_fill_rate": (1 - outcome.short / own).ravel().clip(0, 1),
                 "critical_ratio": (1 - outcome.empty.sum(axis=2)).ravel(),
                 "days_of_supply": np.where(
@@ -58,6 +62,13 @@ def targets_table(
     return table
 
 
+def _orders(group, target, outcome):
+    """Orders z_t = y_t - y_(t-1) + E s_(t-1), units; nan where the start is unknown."""
+    left = np.roll(target - outcome.shipped, 1, axis=1)
+    left[:, 0] = np.nan if group.stock is None else group.stock
+    return target - left
+
+
 def _repeat(values, shape, axis):
     view = [1] * len(shape)
     view[axis] = -1
@@ -73,6 +84,9 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
     Where outbound holds by regime of load, its price is that of the capacity in all
     regimes, `utilization` is that of the fullest regime, and `price_regime_1` (quiet)
     to `price_regime_K` (busy) are money per unit shipped while the regime holds.
+
+    The use of resource "items" is the number of items with a target above 0. It has no
+    price: the bound does not see this limit, and holds for any.
     """
     capacity, regimes = problem.limits, problem.regimes
     resource, node, period = np.nonzero(np.isfinite(capacity))
@@ -97,7 +111,7 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
         )
         for k in range(regimes if regimes > 1 else 0)
     }
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "node": np.array(labels.nodes)[node],
             "resource": np.array(RESOURCES)[resource],
@@ -109,6 +123,33 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
             "value_plus_10pct": slack + 0.1 * proven * limit,
             "value_minus_10pct": np.maximum(0.1 * proven * limit - slack, 0),
             **by_regime,
+        }
+    )
+    if not np.isfinite(problem.item_limit).any():
+        return table
+    return pd.concat([table, _held(problem, solution, labels)], ignore_index=True)
+
+
+def _held(problem, solution, labels) -> pd.DataFrame:
+    """Rows of the prices table for the number of items that a node may hold."""
+    held = np.zeros(problem.item_limit.shape)
+    for group, target in zip(problem.groups, solution.targets, strict=True):
+        held[group.network.node] += (target > 1e-9).sum(axis=0).T
+    node, period = np.nonzero(np.isfinite(problem.item_limit))
+    limit, use = problem.item_limit[node, period], held[node, period]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(limit > 0, use / limit, np.where(use > 0, np.inf, 0.0))
+    return pd.DataFrame(
+        {
+            "node": np.array(labels.nodes)[node],
+            "resource": "items",
+            "period": np.array(labels.periods)[period],
+            "price": 0.0,
+            "use": use,
+            "capacity": limit,
+            "utilization": share,
+            "value_plus_10pct": max(solution.cost - solution.bound, 0.0),
+            "value_minus_10pct": 0.0,
         }
     )
 
@@ -155,7 +196,11 @@ def service_table(problem, solution, labels: Labels) -> pd.DataFrame:
 
 
 def kpis_table(problem, solution) -> pd.DataFrame:
-    """Totals of the plan on its scenarios, per period where they are money or units."""
+    """Totals of the plan on its scenarios, per period where they are money or units.
+
+    A removal is an item, node and period in which more than half a unit would have to
+    be taken out, because targets fall faster than stock is sold.
+    """
     periods = problem.periods
     outcomes = solution.outcomes
     total = lambda name: sum(float(getattr(o, name).sum()) for o in outcomes)
@@ -169,6 +214,12 @@ def kpis_table(problem, solution) -> pd.DataFrame:
         float(np.where(g.network.ring.T[None] == 0, o.flow, 0).sum())
         for g, o in zip(problem.groups, outcomes, strict=True)
     )
+    orders = [
+        _orders(g, y, o).ravel()
+        for g, y, o in zip(problem.groups, solution.targets, outcomes, strict=True)
+    ]
+    removed = -np.concatenate(orders)
+    removed = removed[removed > 0.5]  # nan is not
     limited = np.isfinite(problem.capacities) & (problem.capacities > 0)
     fullest = np.max(solution.use[limited] / problem.capacities[limited], initial=0.0)
     rows = {
@@ -182,6 +233,8 @@ def kpis_table(problem, solution) -> pd.DataFrame:
         "local share": local / max(flow, 1e-12),
         "stock units": (total("left") + total("shipped")) / periods,
         "fullest capacity": float(fullest),
+        "removals": float(len(removed)),
+        "removed units per period": float(removed.sum()) / periods,
     }
     return pd.DataFrame(
         {"policy": "plan", "metric": list(rows), "value": list(rows.values())}

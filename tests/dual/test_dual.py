@@ -74,6 +74,7 @@ def problem(storage=60.0, inbound=45.0, outbound=40.0):
         storage=full(storage),
         inbound=full(inbound),
         outbound=full(outbound),
+        item_limit=full(np.inf),
         weight=np.zeros(0),
         kind="history",
         slots=slots,

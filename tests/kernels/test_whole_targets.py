@@ -12,6 +12,7 @@ from tiny_trees import (
     MEMBER,
     NODES,
     NONE,
+    SHAPE,
     Instance,
     by_enumeration,
     by_linear_programme,
@@ -20,6 +21,8 @@ from tiny_trees import (
     smooth,
     whole,
 )
+
+from meio_jax.kernels.tree import absence_cost
 
 seeds = st.integers(0, 10**6)
 nodes = st.integers(0, NODES - 1)
@@ -118,6 +121,15 @@ def test_a_closed_node_raises_its_neighbour():
     assert after[0] == 0
     assert after[1] > before[1]
     assert (after[2:] >= before[2:]).all()
+
+
+@given(seeds)
+def test_absence_costs_what_a_node_without_its_target_costs_more(seed):
+    data = draw(seed)
+    target = np.random.default_rng(seed).uniform(0, 5, NODES)
+    emptied = jax.vmap(cost, (None, 0))(data, target * (1 - np.eye(NODES)))
+    found = absence_cost(SHAPE, *data, target)
+    assert_allclose(found, emptied - cost(data, target), rtol=1e-9, atol=1e-9)
 
 
 @given(seeds, st.sampled_from([2.0**-9, 0.25, 8.0]))

@@ -71,6 +71,7 @@ def solve(storage, outbound, regimes):
         storage=storage * DATA["K"][:, None],
         inbound=np.inf * one,
         outbound=outbound * DATA["O"][:, None],
+        item_limit=np.inf * one,
         weight=np.full(SCENARIOS, 1 / SCENARIOS),
         kind="scenarios",
         slots=SCENARIOS,

@@ -57,4 +57,6 @@ def problem(kind, *, count=7, slots=20, weight=(), lead_mean=0.0, lead_std=0.0):
         stock=None,
     )
     free = np.full((NODES, PERIODS), np.inf)
-    return Problem((group,), free, free, free, np.array(weight, float), kind, slots)
+    return Problem(
+        (group,), free, free, free, free, np.array(weight, float), kind, slots
+    )

@@ -223,10 +223,11 @@ CASES = {
         "ERROR E14 capacities.csv:2: resource = 'inbund': not a known resource",
         "Known: storage, inbound, outbound, items",
     ),
-    "capacity of items": (
-        changed("capacities.csv", 2, "FC01,items,,400"),
-        "WARNING W18 capacities.csv:2: 1 row(s) of resource 'items' do not limit",
-        "They are checked, and else ignored",
+    "fixed targets of more items than a node may hold": (
+        changed("capacities.csv", 2, "FC01,items,,0.5"),
+        "INFEASIBLE: fixed_targets at FC01 need 1 item(s) in week 2026-01-12, "
+        "capacity 0.5",
+        "Relax one of: fixed_targets (1 rows), capacity FC01 items",
     ),
     "capacity twice": (
         changed("capacities.csv", 2, "FC01,storage,,400"),

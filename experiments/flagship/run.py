@@ -27,7 +27,7 @@ def options(quick: bool) -> Config:
         units=replace(config.units, volume="litre"),
         scenarios=replace(config.scenarios, count=16 if quick else 64),
         solver=replace(
-            config.solver, gap=0.15, levels=6, smoothing=(1.0,),
+            config.solver, gap=0.05, levels=6, smoothing=(1.0,), certify=32,
             max_evaluations=4 if quick else 14,
         ),
     )  # fmt: skip
@@ -64,6 +64,10 @@ def main() -> None:
         "cost": plan.cost,
         "bound": plan.bound,
         "gap": plan.gap,
+        "certificate": plan.facts["certificate"],
+        "violation_before_repair": next(
+            m["violation"] for m in plan.metrics if m["phase"] == "repair"
+        ),
         "cost_without_capacities": plan.facts["cost_without_capacities"],
         "evaluations": plan.facts["evaluations"],
         "capacities_priced": len(priced),

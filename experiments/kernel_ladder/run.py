@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +28,7 @@ from meio_jax.dual.rows import build_rows, serve_cost
 from meio_jax.instances.demo import demo_folder
 from meio_jax.kernels.node_dual import node_dual
 from meio_jax.planner import Solution, coarse_group, solve_problem
-from meio_jax.problem import Problem
+from meio_jax.problem import Problem, take_items
 from meio_jax.recover.evaluate import Evaluator
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import Sample, draw_sample, window_demand
@@ -53,7 +54,13 @@ def instance(args) -> tuple[Problem, Config]:
         tables = meio.read(demo_folder())
     examined = examine(tables, config)
     assert not examined.faults.errors, examined.faults
-    return build(examined.tables, examined.calendar)[0], config
+    problem = build(examined.tables, examined.calendar)[0]
+    if args.quick:
+        few = tuple(
+            take_items(g, np.arange(min(4, len(g.items)))) for g in problem.groups
+        )
+        problem = eqx.tree_at(lambda p: p.groups, problem, few)
+    return problem, config
 
 
 def plan_options(config: Config, args) -> dict:
@@ -63,9 +70,11 @@ def plan_options(config: Config, args) -> dict:
         config.solver, levels=6, smoothing=(1.0,), gap=0.02,
         max_evaluations=2 if args.quick else 15, certify=args.certify,
     )  # fmt: skip
+    if args.quick:
+        return {"K1": replace(base, calibrate=False)}
     return {
-        "K1": replace(base, calibrate=False, polish=0.0),
-        "K1 calibrated": replace(base, polish=0.0),
+        "K1": replace(base, calibrate=False),
+        "K1 calibrated": base,
         "exact": replace(base, polish=1.0, rounds=rounds),
     }
 
@@ -89,8 +98,6 @@ def ladder(problem: Problem, sample: Sample, solution: Solution, chosen) -> dict
 
 def tree_cost(problem, k, sample, targets, items) -> float:
     """Cost of targets under the tree kernel, buckets at their mean, hardly smoothed."""
-    from meio_jax.problem import take_items
-
     part = take_items(problem.groups[k], items)
     one = replace(problem, groups=(*problem.groups[:k], part, *problem.groups[k + 1 :]))
     rows = build_rows(one, part, k, sample, count=16, atoms=64)
@@ -167,7 +174,7 @@ def fresh_cost(problem, solution, seed, count) -> tuple[float, float]:
     return float(np.mean(costs)), float(np.std(costs, ddof=1) / np.sqrt(len(costs)))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Runs the experiment from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?")
@@ -178,7 +185,7 @@ def main() -> None:
     parser.add_argument("--tightness", type=float, default=1.3)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.quick:
         args.items, args.certify = min(args.items, 20), 2
     problem, config = instance(args)

@@ -6,11 +6,12 @@ sample drawn in proportion to what items cost, from which the sum follows withou
 (Hansen & Hurwitz 1943) and with an interval.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from meio_jax.dual.exact import solve_items
 from meio_jax.problem import Problem
@@ -93,15 +94,9 @@ def certify(
     ]
     sizes = [len(x) for x in whole]
     total = np.asarray(np.concatenate(whole))
-    chosen, weight = _draw(total, count, seed)
-    group = np.repeat(np.arange(len(sizes)), sizes)[chosen]
-    place = np.concatenate([np.arange(size) for size in sizes])[chosen]
+    chosen, weight = draw_items(total, count, seed)
     model, greedy = np.zeros(len(chosen)), np.zeros(len(chosen))
-    for k in range(len(sizes)):
-        here = np.flatnonzero(group == k)
-        if not here.size:
-            continue
-        items = np.asarray(place[here])
+    for k, here, items in by_group(sizes, chosen):
         node = problem.groups[k].network.node
         solve = lambda pinned, k=k, items=items, node=node: solve_items(
             problem, k, sample, items, prices[:, node], targets[k][items],
@@ -123,9 +118,35 @@ def certify(
     )  # fmt: skip
 
 
-def _draw(size, count, seed) -> tuple[np.ndarray, np.ndarray]:
+def by_group(
+    sizes: list[int], chosen: Int[np.ndarray, " chosen"]
+) -> Iterator[tuple[int, Int[np.ndarray, " some"], Int[np.ndarray, " some"]]]:
+    """Each group that has chosen items, where these are among the chosen, and their
+    places in the group.
+
+    Args:
+      sizes: items of every group.
+      chosen: items, counted through all groups.
+    """
+    group = np.repeat(np.arange(len(sizes)), sizes)[chosen]
+    place = np.concatenate([np.arange(size) for size in sizes])[chosen]
+    for k in range(len(sizes)):
+        here = np.flatnonzero(group == k)
+        if here.size:
+            yield k, here, np.asarray(place[here])
+
+
+def draw_items(
+    size: Float[np.ndarray, " items"], count: int, seed: int
+) -> tuple[Int[np.ndarray, " chosen"], Float[np.ndarray, "chosen draws"]]:
     """Items drawn with replacement in proportion to size, each once, and the number of
-    its draws over its chance and their number; all with weight 1 if there are few."""
+    its draws over its chance and their number; all with weight 1 if there are few.
+
+    Args:
+      size: of every item; the nearer what is summed is in proportion to it, the better.
+      count: draws.
+      seed: of the draws.
+    """
     if count >= len(size):
         return np.arange(len(size)), np.ones(len(size))[:, None]
     chance = np.maximum(size, 0) + 1e-3 * np.abs(size).mean() + 1e-12

@@ -50,6 +50,7 @@ def solve_items(
     prices: Float[np.ndarray, "resources nodes periods"],
     start: Float[np.ndarray, "items periods nodes"],
     *,
+    window: Float[np.ndarray, " nodes"] | None = None,
     pinned: bool = False,
     dtype=jnp.float32,
     tolerance: float = 1e-6,
@@ -63,6 +64,7 @@ def solve_items(
       chosen: items of the group.
       prices: money per unit of capacity at the group's nodes.
       start: targets to start from, units.
+      window: mean periods that an order protects; the sample's own mean if not given.
       pinned: keep the targets: `bound` is then their own Lagrangian from below.
       dtype: of the steps; what is proven is computed in float64 where JAX allows it.
       tolerance: complementarity at which to stop, as a share of a cell's cost.
@@ -75,15 +77,15 @@ def solve_items(
     group = take_items(problem.groups[index], chosen)
     network, items = group.network, group.items
     source = SlotSource(problem, group, sample)
-    window = 1 + sample.lead[index].mean(axis=(1, 2))
+    cover = 1 + sample.lead[index].mean(axis=(1, 2)) if window is None else window
     constants = (
         jnp.asarray(source.slot), jnp.asarray(sample.lead[index]),
         jnp.asarray(network.home), jnp.asarray(sample.weight),
         jnp.asarray(_regime(sample.order, problem.regimes)),
         jnp.asarray(network.unit_cost), jnp.asarray(network.cost_per_weight),
-        jnp.asarray(network.days_late), jnp.asarray(window), jnp.asarray(prices),
+        jnp.asarray(network.days_late), jnp.asarray(cover), jnp.asarray(prices),
     )  # fmt: skip
-    before = 1 - network.spread / window[network.home]
+    before = 1 - network.spread / cover[network.home]
     chunk = min(CHUNK, len(chosen))
 
     def part(first):
@@ -109,7 +111,7 @@ def solve_items(
     bound, target, sent, rest, gap = (
         np.concatenate(x) for x in zip(*parts, strict=True)
     )
-    return Exact(bound, target, sent / window, rest, gap)
+    return Exact(bound, target, sent / cover, rest, gap)
 
 
 def use_of(

@@ -6,6 +6,7 @@ ones and a random sample of the others drawn in proportion to what they cost, fr
 the sum follows without bias (Hansen & Hurwitz 1943) and with an interval.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -93,16 +94,10 @@ def certify(
     ]
     sizes = [len(x) for x in whole]
     total = np.asarray(np.concatenate(whole))
-    draw = _draw(total, count, seed)
+    draw = draw_items(total, count, seed)
     chosen = draw.chosen
-    group = np.repeat(np.arange(len(sizes)), sizes)[chosen]
-    place = np.concatenate([np.arange(size) for size in sizes])[chosen]
     model, greedy = np.zeros(len(chosen)), np.zeros(len(chosen))
-    for k in range(len(sizes)):
-        here = np.flatnonzero(group == k)
-        if not here.size:
-            continue
-        items = np.asarray(place[here])
+    for k, here, items in by_group(sizes, chosen):
         node = problem.groups[k].network.node
         solve = lambda pinned, k=k, items=items, node=node: solve_items(
             problem, k, sample, items, prices[:, node], targets[k][items],
@@ -123,7 +118,7 @@ def certify(
     )  # fmt: skip
 
 
-class _Draw(NamedTuple):
+class Draw(NamedTuple):
     """Items of a sample: some for certain, the others with their draws.
 
     Attributes:
@@ -151,9 +146,33 @@ class _Draw(NamedTuple):
         return float(t.ppf(0.975, draws - 1) * each.std(ddof=1) / np.sqrt(draws))
 
 
-def _draw(size: Float[np.ndarray, " items"], count: int, seed: int) -> _Draw:
+def by_group(
+    sizes: list[int], chosen: Int[np.ndarray, " chosen"]
+) -> Iterator[tuple[int, Int[np.ndarray, " some"], Int[np.ndarray, " some"]]]:
+    """Each group that has chosen items, where these are among the chosen, and their
+    places in the group.
+
+    Args:
+      sizes: items of every group.
+      chosen: items, counted through all groups.
+    """
+    group = np.repeat(np.arange(len(sizes)), sizes)[chosen]
+    place = np.concatenate([np.arange(size) for size in sizes])[chosen]
+    for k in range(len(sizes)):
+        here = np.flatnonzero(group == k)
+        if here.size:
+            yield k, here, np.asarray(place[here])
+
+
+def draw_items(size: Float[np.ndarray, " items"], count: int, seed: int) -> Draw:
     """Draws in proportion to size; items that would be expected once or more often are
-    taken for certain."""
+    taken for certain.
+
+    Args:
+      size: of every item; the nearer what is summed is in proportion to it, the better.
+      count: items at most.
+      seed: of the draws.
+    """
     size = np.maximum(size, 0) + 1e-3 * np.abs(size).mean() + 1e-12
     sure, draws = np.zeros(len(size), bool), count
     if count >= len(size):
@@ -173,4 +192,4 @@ def _draw(size: Float[np.ndarray, " items"], count: int, seed: int) -> _Draw:
     chosen = np.unique(np.r_[np.flatnonzero(sure), drawn])
     weight = np.zeros((len(chosen), draws))
     weight[np.searchsorted(chosen, drawn), np.arange(draws)] = 1 / chance[drawn]
-    return _Draw(chosen, sure[chosen], weight / max(draws, 1))
+    return Draw(chosen, sure[chosen], weight / max(draws, 1))

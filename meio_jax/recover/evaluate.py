@@ -56,15 +56,27 @@ class Evaluator:
     """Evaluates targets of one group; compiled once, scenarios drawn chunk by chunk."""
 
     def __init__(
-        self, problem: Problem, index: int, sample: Sample, *, chunk: int = 64
-    ):
+        self, problem: Problem, index: int, sample: Sample, *, chunk: int = 64,
+        window: Float[np.ndarray, " nodes"] | None = None,
+    ):  # fmt: skip
+        """Prepares a group for a sample.
+
+        Args:
+          problem: the problem.
+          index: which group.
+          sample: the scenarios.
+          chunk: items evaluated at once.
+          window: mean periods that an order protects; the sample's own mean if not
+            given.
+        """
         self.group: Group = problem.groups[index]
         self.sample, self.index = sample, index
         self.regimes = problem.regimes
         self.source = SlotSource(problem, self.group, sample)
         self.chunk = min(chunk, len(self.group.items))
         network = self.group.network
-        self.window = 1 + sample.lead[index].mean(axis=(1, 2))
+        own = 1 + sample.lead[index].mean(axis=(1, 2))
+        self.window = own if window is None else window
         items = self.group.items
         self.typical = serve_cost(
             (network.unit_cost, network.cost_per_weight, network.days_late),

@@ -21,6 +21,7 @@ from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import Sample, window_demand
 
 CHUNK = 4  # items drawn at once
+NARROW = 32  # classes with demand in a scenario: the least width worked on
 
 
 class Exact(NamedTuple):
@@ -95,8 +96,10 @@ def solve_items(
             slots = source(first, last)[np.minimum(np.arange(chunk), last - first - 1)]
             demand = _window(slots, *constants[:3], longest=sample.longest)
             most = int((demand > 0).sum(axis=1).max())
-            width = min(int(4 ** np.ceil(np.log(max(most, 4)) / np.log(4))),
-                        demand.shape[1])  # fmt: skip
+            width = NARROW  # few widths, since each compiles anew
+            while width < most:
+                width *= 4
+            width = min(width, demand.shape[1])
             lower = start[take] if pinned else items.lower[take]
             upper = start[take] if pinned else items.upper[take]
             done = _solve(

@@ -337,16 +337,17 @@ def _summary(log: _Log, plan, config, out: Path) -> None:
         f"no plan of the model below {value[per[1]]:,.0f}"
     )
     proof = plan.facts["certificate"]
-    parts = f"targets and prices {proof['model'] / plan.cost:.2%}, " + (
-        f"greedy fulfilment {proof['fulfilment'] / plan.cost:.2%}"
-    )
     all_items = proof["items"] == proof["of"]
     how = (
         "all items solved exactly"
         if all_items
         else (f"from {proof['items']:,} of {proof['of']:,} items, 97.5 % sure")
     )
-    log.line(f"bound    {how}; of the gap: {parts}")
+    log.line(f"bound    {how}")
+    log.line(
+        f"         distance: targets and prices {proof['model'] / plan.cost:.2%}, "
+        f"greedy fulfilment {proof['fulfilment'] / plan.cost:.2%}"
+    )
     log.line(
         f"service  {value['fill rate']:.1%} served, {value['on promise rate']:.1%} on "
         f"promise, {value['local share']:.1%} from the home node"

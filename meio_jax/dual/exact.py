@@ -18,6 +18,7 @@ from meio_jax.dual.rows import serve_cost
 from meio_jax.kernels.node_dual import admissible, item_bound, item_dual
 from meio_jax.problem import Problem, take_items
 from meio_jax.scenarios.load import SlotSource
+from meio_jax.scenarios.regimes import regime_of
 from meio_jax.scenarios.sample import Sample, window_demand
 
 CHUNK = 4  # items drawn at once
@@ -78,11 +79,11 @@ def solve_items(
     group = take_items(problem.groups[index], chosen)
     network, items = group.network, group.items
     source = SlotSource(problem, group, sample)
-    cover = 1 + sample.lead[index].mean(axis=(1, 2)) if window is None else window
+    cover = sample.window(index) if window is None else window
     constants = (
         jnp.asarray(source.slot), jnp.asarray(sample.lead[index]),
         jnp.asarray(network.home), jnp.asarray(sample.weight),
-        jnp.asarray(_regime(sample.order, problem.regimes)),
+        jnp.asarray(regime_of(sample.order, problem.regimes)),
         jnp.asarray(network.unit_cost), jnp.asarray(network.cost_per_weight),
         jnp.asarray(network.days_late), jnp.asarray(cover), jnp.asarray(prices),
     )  # fmt: skip
@@ -115,27 +116,6 @@ def solve_items(
         np.concatenate(x) for x in zip(*parts, strict=True)
     )
     return Exact(bound, target, sent / cover, rest, gap)
-
-
-def use_of(
-    volume: Float[np.ndarray, " items"],
-    window: Float[np.ndarray, " nodes"],
-    target: Float[np.ndarray, "items periods nodes"],
-    sent: Float[np.ndarray, "items periods regimes nodes"],
-) -> Float[np.ndarray, "resources nodes periods"]:
-    """What items use of capacities; inbound is short of the first period's start."""
-    shipped = sent.sum(axis=2)
-    stored = np.einsum("i,itn->nt", volume, target - (window - 1) * shipped)
-    stock, gone = target.sum(axis=0).T, shipped.sum(axis=0).T
-    before = np.pad(stock - gone, ((0, 0), (1, 0)))[:, :-1]
-    outbound = np.transpose(sent.sum(axis=0), (1, 2, 0))
-    return np.concatenate([stored[None], (stock - before)[None], outbound])
-
-
-def _regime(order, regimes) -> Int[np.ndarray, "periods scenarios"]:
-    """The regime of each scenario in each period."""
-    rank = np.argsort(order, axis=1)
-    return rank * regimes // order.shape[1]
 
 
 @partial(jax.jit, static_argnames=("longest",))

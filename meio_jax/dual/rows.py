@@ -163,7 +163,7 @@ def build_rows(
     pool = network.tree.pool_of[:, network.home]
     members = np.bincount(pool.ravel(), minlength=len(network.tree.member))
     lead = sample.lead[index]
-    window = 1 + lead.mean(axis=(1, 2))
+    window = sample.window(index)
     build = partial(
         _item_rows, count=count, regimes=regimes, longest=sample.longest, dtype=dtype
     )

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from meio_jax.dual.exact import solve_items
+from meio_jax.dual.use import use_cost
 from meio_jax.problem import Problem
-from meio_jax.recover.evaluate import Outcome
+from meio_jax.recover.evaluate import Outcome, outcome_use
 from meio_jax.scenarios.sample import Sample
 
 
@@ -51,16 +52,9 @@ def item_lagrangian(
 ) -> Float[np.ndarray, " items"]:
     """Cost of each item of a group under greedy fulfilment, and of what it uses."""
     group = problem.groups[index]
-    prices = prices[:, group.network.node]
-    storage, inbound = prices[0].T, prices[1].T
-    outbound = np.moveaxis(prices[2:], 2, 0)
-    later = np.pad(inbound[1:], ((0, 1), (0, 0)))
-    volume = group.items.volume[:, None, None]
-    used = volume * storage * (outcome.left + outcome.shipped)
-    used = used + (inbound - later) * target + later * outcome.shipped
-    used = used + (outbound * outcome.sent).sum(axis=2)
+    uses = outcome_use(group, outcome, target)
     paid = outcome.holding + outcome.shipping + outcome.lost
-    return (paid + used.sum(axis=2)).sum(axis=1)
+    return (paid + use_cost(uses, prices[:, group.network.node])).sum(axis=1)
 
 
 def certify(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from meio_jax.dual.rows import serve_cost
+from meio_jax.dual.use import Use, cell_use, total_use
 from meio_jax.kernels.fulfill import fulfill, greedy_route
 from meio_jax.problem import Group, Problem
 from meio_jax.scenarios.load import SlotSource
@@ -75,7 +76,7 @@ class Evaluator:
         self.source = SlotSource(problem, self.group, sample)
         self.chunk = min(chunk, len(self.group.items))
         network = self.group.network
-        own = 1 + sample.lead[index].mean(axis=(1, 2))
+        own = sample.window(index)
         self.window = own if window is None else window
         items = self.group.items
         self.typical = serve_cost(
@@ -123,14 +124,6 @@ class Evaluator:
         cell = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}
         total = {k: sum(p[1][k] for p in parts) for k in parts[0][1]}
         return self._outcome(target, cell, total, klass, node)
-
-    def warm_up(self) -> None:
-        """Compiles, by a first chunk without stock."""
-        items, network = self.group.items, self.group.network
-        periods = self.sample.lead[self.index].shape[1]
-        toll = np.zeros((self.regimes, len(network.node), periods))
-        target = np.zeros((len(items), periods, len(network.node)))
-        self._part(0, target, self._constants(*self.routes(toll)))
 
     def _constants(self, klass, node, used):
         network, sample = self.group.network, self.sample
@@ -248,6 +241,12 @@ def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, reg
     return {"cell": cell, "total": total}
 
 
+def outcome_use(group: Group, outcome: Outcome, target) -> tuple[Use, ...]:
+    """What each item and period of a group uses in expectation, at its targets."""
+    kept = outcome.left + outcome.shipped  # the rest is on its way
+    return cell_use(group.items.volume, kept, target, outcome.sent)
+
+
 def node_use(problem: Problem, outcomes, targets, carried):
     """Storage, inbound and each regime's outbound that targets use in expectation.
 
@@ -259,12 +258,6 @@ def node_use(problem: Problem, outcomes, targets, carried):
     """
     use = np.zeros(problem.capacities.shape)
     for group, outcome, target in zip(problem.groups, outcomes, targets, strict=True):
-        node = group.network.node
-        on_hand = outcome.left + outcome.shipped  # the rest is on its way
-        use[0, node] += np.einsum("i,itn->nt", group.items.volume, on_hand)
-        stock, sent = target.sum(axis=0).T, outcome.shipped.sum(axis=0).T
-        before = np.pad(stock - sent, ((0, 0), (1, 0)))[:, :-1]
-        use[1, node] += stock - before
-        use[2:, node] += np.transpose(outcome.sent.sum(axis=0), (1, 2, 0))
+        use[:, group.network.node] += total_use(outcome_use(group, outcome, target))
     use[1, :, 0] -= carried
     return use

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from meio_jax.dual.exact import Exact
+from meio_jax.dual.use import Use, cell_use, on_hand, use_cost
 from meio_jax.problem import Problem
 
 
@@ -21,12 +22,12 @@ class Column(NamedTuple):
 
     Attributes:
       target: units.
-      sent: shipments of a period in each regime, times its share.
+      uses: of the capacities.
       cost: money, without the price of capacities.
     """
 
     target: Float[np.ndarray, "items periods nodes"]
-    sent: Float[np.ndarray, "items periods regimes nodes"]
+    uses: tuple[Use, ...]
     cost: Float[np.ndarray, "items periods"]
 
 
@@ -35,14 +36,12 @@ class Mix(NamedTuple):
 
     Attributes:
       value: cost of the mix, with what the box of prices charges and pays, money.
-      cost: of the mix alone.
       price: dual price of each limited capacity, within the box.
       target: of each group's chosen items, units.
       over: use above each limited capacity.
     """
 
     value: float
-    cost: float
     price: Float[np.ndarray, " capacities"]
     target: tuple[Float[np.ndarray, "items periods nodes"], ...]
     over: Float[np.ndarray, " capacities"]
@@ -77,11 +76,11 @@ class Master:
         """Adds the exact solutions of the chosen items at some prices."""
         for k, exact in enumerate(found):
             node = self.problem.groups[k].network.node
-            cost = exact.bound.copy()
-            for resource, later, use in self._uses(k, exact.target, exact.sent):
-                price = np.pad(prices[resource][node].T[later:], ((0, later), (0, 0)))
-                cost -= (use * price).sum(axis=2)
-            self.columns[k].append(Column(exact.target, exact.sent, cost))
+            volume = self.problem.groups[k].items.volume[self.chosen[k]]
+            stock = on_hand(self.windows[k], exact.target, exact.sent)
+            uses = cell_use(volume, stock, exact.target, exact.sent)
+            cost = exact.bound - use_cost(uses, prices[:, node])
+            self.columns[k].append(Column(exact.target, uses, cost))
 
     def solve(
         self,
@@ -105,7 +104,7 @@ class Master:
         if not self.count:  # nothing couples the items
             cost = float(sum(own[-1].cost.sum() for own in self.columns))
             target = tuple(own[-1].target for own in self.columns)
-            return Mix(cost, cost, low, target, low)
+            return Mix(cost, low, target, low)
         entries, cost, cell, first, cells = [], [], [], 0, 0
         for k, own in enumerate(self.columns):
             for c in own:
@@ -130,25 +129,16 @@ class Master:
         if found.x is None:
             raise RuntimeError(f"the restricted master has no optimum: {found.message}")
         return Mix(
-            unit * float(found.fun), float(np.concatenate(cost) @ found.x[:first]),
+            unit * float(found.fun),
             unit * np.maximum(-found.ineqlin.marginals, 0), self._mixed(found.x),
             found.x[first : first + self.count],
         )  # fmt: skip
-
-    def _uses(self, k, target, sent):
-        """What each item and period uses: resource, periods later, how much."""
-        volume = self.problem.groups[k].items.volume[self.chosen[k]]
-        shipped = sent.sum(axis=2)
-        away = (self.windows[k] - 1) * shipped
-        outbound = ((2 + r, 0, sent[:, :, r]) for r in range(sent.shape[2]))
-        stored = volume[:, None, None] * (target - away)
-        return (0, 0, stored), (1, 0, target), (1, 1, shipped - target), *outbound
 
     def _entries(self, k, c: Column, first):
         """Entries of a column's cells in the rows of capacities."""
         node = self.problem.groups[k].network.node
         out = []
-        for resource, later, use in self._uses(k, c.target, c.sent):
+        for resource, later, use in c.uses:
             row = self.place[resource][node].T
             row = np.pad(row[later:], ((0, later), (0, 0)), constant_values=-1)
             i, t, n = np.nonzero((np.abs(use) > 1e-12) & (row >= 0))

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from meio_jax.dual.exact import Exact, solve_items, use_of
+from meio_jax.dual.exact import Exact, solve_items
 from meio_jax.dual.prices import Dual, Point
+from meio_jax.dual.use import cell_use, on_hand, total_use
 from meio_jax.problem import Problem
 from meio_jax.recover.master import Master
 from meio_jax.scenarios.sample import Sample
@@ -147,8 +148,8 @@ def _others(problem, dual, point, free, unchunk):
     for k, group in enumerate(problem.groups):
         items = free[k]
         if items.size:
-            y, sent = unchunk(point.targets[k], k), unchunk(point.sent[k], k)
-            volume, node = group.items.volume[items], group.network.node
-            window = np.asarray(dual.rows[k].window, float)
-            use[:, node] += use_of(volume, window, y[items], sent[items])
+            y, sent = (unchunk(x[k], k)[items] for x in (point.targets, point.sent))
+            stock = on_hand(np.asarray(dual.rows[k].window, float), y, sent)
+            uses = cell_use(group.items.volume[items], stock, y, sent)
+            use[:, group.network.node] += total_use(uses)
     return use

@@ -44,6 +44,13 @@ def load_order(
     return np.argsort(np.asarray(load).T, axis=1, kind="stable")
 
 
+def regime_of(
+    order: Int[np.ndarray, "periods scenarios"], regimes: int
+) -> Int[np.ndarray, "periods scenarios"]:
+    """The regime of each scenario in each period, 0 for the quietest."""
+    return np.argsort(order, axis=1) * regimes // order.shape[1]
+
+
 def check_regimes(regimes: int, weight: Float[np.ndarray, " scenarios"]) -> None:
     """Raises where the scenarios cannot be cut into so many regimes of equal size.
 

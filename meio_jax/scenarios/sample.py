@@ -39,6 +39,10 @@ class Sample(eqx.Module):
         """Periods after the horizon that orders of the last period may protect."""
         return self.slot.shape[1] - self.lead[0].shape[1]
 
+    def window(self, index: int) -> Float[np.ndarray, " nodes"]:
+        """Mean periods that an order of each node of a group protects."""
+        return 1 + self.lead[index].mean(axis=(1, 2))
+
 
 def draw_sample(
     problem: Problem,

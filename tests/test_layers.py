@@ -21,6 +21,7 @@ LEFT = {  # each room and the rooms that it may import
     "dual": "problem scenarios kernels",
     "recover": "problem scenarios kernels dual",
     "planner": "config problem network scenarios kernels dual recover",
+    "sim": "faults config problem network scenarios kernels dual recover planner",
     "tables": "faults config problem network",
     "checkpoint": "faults",
     "plan": "faults checkpoint tables",

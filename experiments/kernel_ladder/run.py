@@ -24,8 +24,9 @@ from meio_jax.api import versions
 from meio_jax.config import Config
 from meio_jax.dual.exact import solve_items
 from meio_jax.dual.prices import Dual
-from meio_jax.dual.rows import build_rows, serve_cost
+from meio_jax.dual.rows import build_rows
 from meio_jax.instances.demo import demo_folder
+from meio_jax.kernels.cost import serve_cost
 from meio_jax.kernels.node_dual import node_dual
 from meio_jax.planner import Solution, coarse_group, solve_problem
 from meio_jax.problem import Problem, take_items

@@ -15,8 +15,9 @@ from meio_jax.config import load
 from meio_jax.dual.ascend import Newton
 from meio_jax.dual.bound import group_bound
 from meio_jax.dual.prices import Dual
-from meio_jax.dual.rows import build_rows, serve_cost
+from meio_jax.dual.rows import build_rows
 from meio_jax.instances.demo import demo_folder
+from meio_jax.kernels.cost import serve_cost
 from meio_jax.network import build_network
 from meio_jax.problem import Demand, Group, Items, Problem
 from meio_jax.scenarios.sample import draw_sample

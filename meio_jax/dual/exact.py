@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from meio_jax.dual.lagrangian import charges
-from meio_jax.dual.rows import serve_cost
+from meio_jax.kernels.cost import serve_cost
 from meio_jax.kernels.node_dual import admissible, item_bound, item_dual
 from meio_jax.problem import Problem, take_items
 from meio_jax.scenarios.load import SlotSource

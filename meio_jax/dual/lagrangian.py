@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from meio_jax.dual.rows import Rows, serve_cost
-from meio_jax.kernels.cost import bucket_drops, service_levels
+from meio_jax.dual.rows import Rows
+from meio_jax.kernels.cost import bucket_drops, serve_cost, service_levels
 from meio_jax.kernels.tree import dual_value, minimise, tree_inverse
 
 PULL = 0.05  # share of the holding cost that draws targets to the nodes' own demand

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from meio_jax.kernels.cost import buckets, cumulate, service_levels
+from meio_jax.kernels.cost import buckets, cumulate, serve_cost, service_levels
 from meio_jax.kernels.tree import TreeShape
 from meio_jax.problem import Group, Network, Problem
 from meio_jax.scenarios.load import SlotSource
@@ -246,12 +246,6 @@ def take_chunks(rows: Rows, chosen) -> Rows:
         name: value[chosen] for name, value in (rows.by_item | rows.by_cell).items()
     }
     return replace(rows, **pick)
-
-
-def serve_cost(services, weight, late_cost):
-    """Money per unit of serving each class from each node, for an item."""
-    unit_cost, cost_per_weight, days_late = services
-    return unit_cost + weight * cost_per_weight + late_cost * days_late
 
 
 def _finite(x):

@@ -7,6 +7,12 @@ from jaxtyping import Array, Float, Int
 Scalar = Float[Array, ""]
 
 
+def serve_cost(services, weight, late_cost):
+    """Money per unit of serving each class from each node, for an item."""
+    unit_cost, cost_per_weight, days_late = services
+    return unit_cost + weight * cost_per_weight + late_cost * days_late
+
+
 def service_levels(
     cost: Float[Array, "nodes classes"],
     penalty: Scalar,

@@ -5,12 +5,13 @@ an order goes to its own node, then to those of its metro, region, nation. The
 optimiser evaluates plans with it and the simulator runs it: one function.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Route(NamedTuple):
@@ -27,20 +28,37 @@ class Route(NamedTuple):
     level: Int[np.ndarray, " pairs"]
 
 
+class Routes(NamedTuple):
+    """Routes under several prices, padded to one length; of one when its row is taken.
+
+    Attributes:
+      klass: class of each pair.
+      node: node of each pair.
+      used: whether a pair is one of the route.
+      level: first level whose pool holds the node and the class's home.
+    """
+
+    klass: Int[Array, "*settings pairs"]
+    node: Int[Array, "*settings pairs"]
+    used: Bool[Array, "*settings pairs"]
+    level: Int[Array, "*settings pairs"]
+
+
 class Fulfilment(NamedTuple):
     """What greedy fulfilment does with some stock and demand.
 
     Attributes:
       left: stock left, units.
       unmet: demand not served, units.
-      cost: money for shipping and lateness, expected; penalties are not in it.
-      flow: units of each pair, expected.
+      room: units that each node may still ship, of all items together; of no draws
+        where there is no limit.
+      told: what was told of each pair's shipments, stacked over pairs.
     """
 
     left: Float[Array, "nodes items draws"]
     unmet: Float[Array, "classes items draws"]
-    cost: Float[Array, " items"]
-    flow: Float[Array, "pairs items"]
+    room: Float[Array, "nodes room_draws"]
+    told: Any
 
 
 def greedy_route(
@@ -74,6 +92,32 @@ def greedy_route(
     return Route(klass[order], node[order], level[order])
 
 
+def greedy_routes(
+    cost: Float[np.ndarray, "nodes classes"],
+    penalty: float,
+    ring: Int[np.ndarray, "nodes classes"],
+    toll: Float[np.ndarray, "settings nodes"],
+) -> Routes:
+    """The order of pairs under each of several prices of shipments.
+
+    Args:
+      cost: money per unit of a typical item; inf where no service.
+      penalty: money per unit not served, the largest of the items.
+      ring: first level whose pool holds the node and the home of the class.
+      toll: price of a shipment from each node, money per unit.
+    """
+    parts = [greedy_route(cost + t[:, None], penalty + t.max(), ring) for t in toll]
+    longest = max(len(p.klass) for p in parts)
+    padded = lambda x: np.pad(x, (0, longest - len(x)))
+    used = [np.arange(longest) < len(p.klass) for p in parts]
+    return Routes(
+        jnp.asarray([padded(p.klass) for p in parts]),
+        jnp.asarray([padded(p.node) for p in parts]),
+        jnp.asarray(used),
+        jnp.asarray([padded(p.level) for p in parts]),
+    )
+
+
 def fulfill(
     stock: Float[Array, "nodes items draws"],
     demand: Float[Array, "classes items draws"],
@@ -81,8 +125,9 @@ def fulfill(
     node: Int[Array, " pairs"],
     pay: Float[Array, "pairs items"],
     penalty: Float[Array, " items"],
-    keep: Float[Array, " pairs"],
-    weight: Float[Array, " draws"],
+    keep: Float[Array, "pairs items"],
+    tell: Callable[[Array, Array], Any],
+    room: Float[Array, "nodes draws"] | None = None,
 ) -> Fulfilment:
     """Ships in the order of the route; whole units stay whole.
 
@@ -93,28 +138,66 @@ def fulfill(
       node: node of each pair.
       pay: money per unit shipped; inf where the pair is not to be used.
       penalty: money per unit not served: dearer service is declined.
-      keep: spill limit: units that a node does not give to this pair.
-      weight: weight of each draw.
+      keep: spill limit: units that the node of a pair does not give to it.
+      tell: what to keep of a pair's shipments, "items draws" units, given these and the
+        money per unit of each item.
+      room: units that each node can ship, of all items together; None for no limit.
+        Where it is short the items share it in proportion.
     """
-
-    open_pair = (pay < penalty).astype(stock.dtype)
+    open_pair = pay < penalty
+    free = room is None
+    left_room = jnp.zeros((len(stock), 0), stock.dtype) if room is None else room
 
     def ship(state, pair):
-        stock, demand = state
-        q, n, is_open, keep = pair
+        stock, demand, room = state
+        q, n, is_open, keep, pay = pair
         here = lax.dynamic_index_in_dim(stock, n, 0, keepdims=False)
         want = lax.dynamic_index_in_dim(demand, q, 0, keepdims=False)
         sent = lax.cond(  # a branch keeps XLA from copying the arrays at every step
             jnp.any(want > 0),
-            lambda: jnp.minimum(jnp.maximum(here - keep, 0), want) * is_open[:, None],
+            lambda: (
+                jnp.minimum(jnp.maximum(here - keep[:, None], 0), want)
+                * is_open[:, None]
+            ),
             lambda: jnp.zeros_like(want),
         )
+        if not free:
+            space = lax.dynamic_index_in_dim(room, n, 0, keepdims=False)
+            sent = share_out(space, sent)
+            space = space - sent.sum(axis=0)
+            room = lax.dynamic_update_index_in_dim(room, space, n, 0)
         stock = lax.dynamic_update_index_in_dim(stock, here - sent, n, 0)
         demand = lax.dynamic_update_index_in_dim(demand, want - sent, q, 0)
-        return (stock, demand), sent @ weight
+        return (stock, demand, room), tell(sent, pay)
 
-    pairs = klass, node, open_pair, keep
-    (left, unmet), flow = lax.scan(ship, (stock, demand), pairs)
-    return Fulfilment(
-        left, unmet, jnp.sum(jnp.where(pay < penalty, pay, 0) * flow, 0), flow
-    )
+    money = jnp.where(open_pair, pay, 0)
+    pairs = klass, node, open_pair.astype(stock.dtype), keep, money
+    (left, unmet, left_room), told = lax.scan(ship, (stock, demand, left_room), pairs)
+    return Fulfilment(left, unmet, left_room, told)
+
+
+def share_out(
+    most: Float[Array, "*places draws"], want: Float[Array, "*places askers draws"]
+) -> Float[Array, "*places askers draws"]:
+    """What each asker gets of something scarce: all if there is enough, else in
+    proportion, in whole units where these and the wants are whole.
+
+    Rounding goes by running totals, so that shares add up and none exceeds its want.
+
+    Args:
+      most: units there are, >= 0.
+      want: units asked for, >= 0.
+    """
+    total = want.sum(axis=-2)
+    given = jnp.minimum(total, most)
+
+    def cut():
+        sums = jnp.cumsum(want, axis=-2)
+        part = sums * (given / jnp.maximum(total, 1e-30))[..., None, :]
+        whole = (given == jnp.floor(given)) & jnp.all(want == jnp.floor(want), axis=-2)
+        part = jnp.where(whole[..., None, :], jnp.floor(part + 1e-3), part)
+        part = jnp.minimum(part, given[..., None, :])
+        part = part.at[..., -1, :].set(given)
+        return jnp.diff(part, axis=-2, prepend=jnp.zeros_like(part[..., :1, :]))
+
+    return lax.cond(jnp.any(total > most), cut, lambda: want)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from meio_jax.dual.rows import serve_cost
 from meio_jax.dual.use import Use, cell_use, total_use
-from meio_jax.kernels.fulfill import fulfill, greedy_route
+from meio_jax.kernels.cost import serve_cost
+from meio_jax.kernels.fulfill import fulfill, greedy_routes
 from meio_jax.problem import Group, Problem
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import Sample, window_demand
@@ -86,23 +86,6 @@ class Evaluator:
         self.penalty = float(items.penalty.max())
         self.run = partial(_chunk, longest=sample.longest, regimes=self.regimes)
 
-    def routes(self, toll: Float[np.ndarray, "regimes nodes periods"]):
-        """The order of pairs in each period and regime, the regimes of the first period
-        first, by costs with the prices of shipments."""
-        ring = self.group.network.ring
-        parts = [
-            greedy_route(self.typical + t[:, None], self.penalty + t.max(), ring)
-            for t in np.moveaxis(toll, 2, 0).reshape(-1, toll.shape[1])
-        ]
-        longest = max(len(p.klass) for p in parts)
-        pad = lambda x: np.pad(x, (0, longest - len(x)))
-        used = np.stack([np.arange(longest) < len(p.klass) for p in parts])
-        return (
-            np.stack([pad(p.klass) for p in parts]),
-            np.stack([pad(p.node) for p in parts]),
-            used,
-        )
-
     def __call__(
         self,
         target: Float[np.ndarray, "items periods nodes"],
@@ -115,7 +98,10 @@ class Evaluator:
           toll: price of a window shipment in each regime, money per unit: which nodes
             the policy spares. It steers and is not charged.
         """
-        klass, node, used = self.routes(toll)
+        by_setting = np.moveaxis(toll, 2, 0).reshape(-1, toll.shape[1])
+        ring = self.group.network.ring
+        routes = greedy_routes(self.typical, self.penalty, ring, by_setting)
+        klass, node, used, _ = map(np.asarray, routes)
         constants = self._constants(klass, node, used)
         parts = [
             self._part(first, target, constants)
@@ -203,7 +189,8 @@ def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, reg
     target = jnp.repeat(target, regimes, axis=1)
     nodes = target.shape[2]
     own = (home[:, None] == jnp.arange(nodes)).astype(demand.dtype)
-    keep = jnp.zeros(klass.shape[1], demand.dtype)
+    keep = jnp.zeros((klass.shape[1], count), demand.dtype)
+    expected = lambda sent, pay: sent @ share
 
     def period(part):  # and regime
         demand, target, klass, node, used = part
@@ -212,19 +199,19 @@ def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, reg
         pay = jnp.where(used[:, None], pay, jnp.inf)
         full = jnp.broadcast_to(target.T[:, :, None], (nodes, *demand.shape[::2]))
         by_class = jnp.moveaxis(demand, 1, 0)  # classes items scenarios
-        done = fulfill(full, by_class, klass, node, pay, penalty, keep, share)
+        done = fulfill(full, by_class, klass, node, pay, penalty, keep, expected)
         wanted = jnp.einsum("iqs,qn->ins", demand, own)
         above = jnp.maximum(wanted - target[:, :, None], 0)
         cell = dict(
             left=(done.left @ share).T,
             empty=((done.left < 1) @ share).T,
             short=above @ share,
-            cost=done.cost,
+            cost=jnp.sum(jnp.where(pay < penalty, pay, 0) * done.told, axis=0),
             unmet=(done.unmet @ share).sum(axis=0),
             demand=demand @ share,
         )
         return cell, dict(
-            flow=done.flow.sum(axis=1), unmet=(done.unmet @ share).sum(axis=1)
+            flow=done.told.sum(axis=1), unmet=(done.unmet @ share).sum(axis=1)
         )
 
     cell, total = jax.lax.map(

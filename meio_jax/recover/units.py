@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from meio_jax.dual.lagrangian import Prices, by_pool, charges, home_weights
-from meio_jax.dual.rows import Rows, serve_cost
-from meio_jax.kernels.cost import service_levels
+from meio_jax.dual.rows import Rows
+from meio_jax.kernels.cost import serve_cost, service_levels
 from meio_jax.kernels.tree import absence_cost, descend, exact_terms, unit_moves
 
 

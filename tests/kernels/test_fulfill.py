@@ -57,7 +57,7 @@ def test_linear_programme_lies_between_the_bound_and_the_policy(seed):
 @given(seeds, st.sampled_from([0.0, 2.0]))
 def test_units_are_conserved_and_stay_whole(seed, keep):
     recourse, (stock, demand) = random_recourse(seed), draw(seed, draws=4)
-    done, _ = greedy(recourse, stock, demand, keep)
+    done, cost = greedy(recourse, stock, demand, keep)
     left, unmet = np.asarray(done.left[:, 0]), np.asarray(done.unmet[:, 0])
     for x in (left, unmet):
         assert x.min() >= 0
@@ -66,11 +66,12 @@ def test_units_are_conserved_and_stay_whole(seed, keep):
     shipped = stock[:, None] - left
     assert_allclose(shipped.sum(axis=0), (demand - unmet).sum(axis=0))
     klass, node, pay = route_of(recourse)
-    flow = np.asarray(done.flow[:, 0])
+    flow = np.asarray(done.told[:, 0])
     assert_allclose(np.bincount(node, flow, NODES), shipped.mean(axis=1))
     assert_allclose(np.bincount(klass, flow, CLASSES), (demand - unmet).mean(axis=1))
     used = flow > 0
-    assert_allclose(done.cost[0], pay[used] @ flow[used])
+    paid = pay[used] @ flow[used]
+    assert_allclose(cost, paid + recourse.penalty * unmet.mean(axis=1).sum())
 
 
 @given(seeds)
@@ -144,7 +145,7 @@ def in_sequence(order, keep=(0.0, 0.0)):
     done = fulfill(
         jnp.asarray(stock), jnp.asarray(demand), jnp.asarray(order),
         jnp.zeros(2, int), jnp.asarray(pay), jnp.array([LOST.max()]),
-        jnp.asarray(keep), jnp.ones(4) / 4,
+        jnp.asarray(keep)[:, None], lambda sent, pay: sent,
     )  # fmt: skip
     unmet = np.asarray(done.unmet[:, 0])
     return SHIP @ (1 - unmet) + LOST @ unmet

@@ -1,5 +1,6 @@
 """Small fulfilment networks, and what HiGHS says about them."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -114,7 +115,7 @@ def route_of(recourse: Recourse):
     return klass, node, np.pad(pay, (0, room), constant_values=np.inf)
 
 
-ship = jax.jit(fulfill)
+ship = jax.jit(partial(fulfill, tell=lambda sent, pay: sent.mean(axis=1)))
 
 
 def greedy(recourse: Recourse, stock, demand, keep=0.0):
@@ -122,9 +123,9 @@ def greedy(recourse: Recourse, stock, demand, keep=0.0):
     klass, node, pay = route_of(recourse)
     draws = demand.shape[1]
     full = jnp.broadcast_to(stock[:, None, None], (len(stock), 1, draws))
-    weight = jnp.full(draws, 1 / draws)
     penalty = jnp.array([recourse.penalty])
-    spare = jnp.full(len(pay), keep)
+    spare = jnp.full((len(pay), 1), keep)
     want, pay = demand[:, None], pay[:, None]
-    done = ship(full, want, klass, node, pay, penalty, spare, weight)
-    return done, done.cost[0] + recourse.penalty * (done.unmet @ weight).sum()
+    done = ship(full, want, klass, node, pay, penalty, spare)
+    shipping = jnp.sum(jnp.where(pay < penalty, pay, 0) * done.told)
+    return done, shipping + recourse.penalty * done.unmet.mean(axis=2).sum()

@@ -1,0 +1,1 @@
+"""The truth model: what policies do, period by period, on paths of demand."""

@@ -1,0 +1,542 @@
+"""One period as a chain of phases: order, receive, sell, charge.
+
+The conventions of the default chain: orders are placed at the start of a period by
+what is on hand and on order; what was sent `lead` periods ago arrives, suppliers before
+those that they supply, so that a lead of 0 arrives at once; demand comes by slots of
+the period and is served greedily; what is left is charged. Textbooks that charge before
+demand put the phases in another order (`AFTER_DEMAND`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from meio_jax.kernels.cost import serve_cost
+from meio_jax.kernels.fulfill import Routes, fulfill, share_out
+from meio_jax.sim.policy import AbstractPolicy
+from meio_jax.sim.system import State, System, View
+
+
+class Now(NamedTuple):
+    """One period's inputs to one system.
+
+    Attributes:
+      period: which period.
+      demand: units of each class.
+      lead: periods until what is sent now arrives.
+      regime: regime of load.
+      routes: the order in which fulfilment tries pairs in each regime; None where every
+        class is served by its home alone.
+    """
+
+    period: Int[Array, ""]
+    demand: Float[Array, "classes items paths"]
+    lead: Int[Array, "nodes paths"]
+    regime: Int[Array, " paths"]
+    routes: Routes | None
+
+
+class Rooms(NamedTuple):
+    """Capacities of one period, as `Limits`; what is shipped is taken off."""
+
+    storage: Float[Array, " buildings"]
+    inbound: Float[Array, " buildings"]
+    outbound: Float[Array, "buildings paths"]
+    overage: Float[Array, " buildings"]
+    waiting: Float[Array, " buildings"]
+
+
+class Ledger(NamedTuple):
+    """What a period costs one system and what happens in it, on every path.
+
+    Attributes:
+      money: of each part of `COSTS`.
+      demand: units of each class.
+      served: units shipped of each class, deferred ones included.
+      on_time: units of each class that keep their promise.
+      local: units of each class shipped from its home.
+      ordered: units ordered by each node.
+      received: units received by each node.
+      shipped: units shipped to customers by each node.
+      on_hand: units at each node when charged.
+      volume: volume on hand after receipts.
+      wrong: whether an order was negative or not a number.
+    """
+
+    money: Float[Array, "costs paths"]
+    demand: Float[Array, "classes paths"]
+    served: Float[Array, "classes paths"]
+    on_time: Float[Array, "classes paths"]
+    local: Float[Array, "classes paths"]
+    ordered: Float[Array, "nodes paths"]
+    received: Float[Array, "nodes paths"]
+    shipped: Float[Array, "nodes paths"]
+    on_hand: Float[Array, "nodes paths"]
+    volume: Float[Array, "nodes paths"]
+    wrong: Float[Array, " paths"]
+
+
+COSTS = (
+    "holding", "transit", "waiting", "shipping", "late", "lost", "backorder", "overage",
+)  # fmt: skip
+
+
+class Period(NamedTuple):
+    """All systems in one period: what phases hand on to each other.
+
+    Attributes:
+      states: of each system.
+      ledgers: of each system, so far.
+      orders: placed and not handed to suppliers yet, by system.
+      rooms: capacities, and what of outbound is left.
+    """
+
+    states: tuple[State, ...]
+    ledgers: tuple[Ledger, ...]
+    orders: tuple[Float[Array, "nodes items paths"], ...]
+    rooms: Rooms
+
+
+class World(NamedTuple):
+    """What does not change in a period: systems, their policies, how demand comes.
+
+    Attributes:
+      systems: coupled by the buildings that they share.
+      policies: of each system.
+      slots: parts of a period in which its demand comes.
+    """
+
+    systems: tuple[System, ...]
+    policies: tuple[AbstractPolicy, ...]
+    slots: int = 1
+
+
+Phase = Callable[[World, tuple[Now, ...], Period], Period]
+
+
+def start_period(world: World, states, rooms: Rooms) -> Period:
+    """A period of which nothing has happened yet."""
+    paths = states[0].on_hand.shape[2]
+    room = jnp.broadcast_to(rooms.outbound[:, None], (len(rooms.storage), paths))
+    ledgers = tuple(_blank(s, x) for s, x in zip(world.systems, states, strict=True))
+    orders = tuple(jnp.zeros_like(x.on_hand) for x in states)
+    return Period(states, ledgers, orders, rooms._replace(outbound=room))
+
+
+def _blank(system: System, state: State) -> Ledger:
+    dtype, paths = state.on_hand.dtype, state.on_hand.shape[2]
+    classes, nodes = len(system.home), len(state.on_hand)
+    by_class, by_node = jnp.zeros((classes, paths), dtype), jnp.zeros((nodes, paths))
+    by_node = by_node.astype(dtype)
+    money = jnp.zeros((len(COSTS), paths), dtype)
+    return Ledger(
+        money, demand=by_class, served=by_class, on_time=by_class, local=by_class,
+        ordered=by_node, received=by_node, shipped=by_node, on_hand=by_node,
+        volume=by_node, wrong=jnp.zeros(paths, dtype),
+    )  # fmt: skip
+
+
+def look(system: System, state: State, period: Int[Array, ""]) -> View:
+    """What a policy sees of a state."""
+    coming = state.pipeline.sum(axis=0) + state.waiting
+    asked = state.owed.sum(axis=0)
+    backlog = jax.ops.segment_sum(
+        state.backlog.sum(axis=0), system.home, len(system.parent)
+    )
+    owed, below = jnp.zeros_like(asked), state.on_hand + coming - backlog
+    for parent, nodes in reversed(system.children.items()):
+        index = np.array(nodes)
+        owed = owed.at[parent].add(asked[index].sum(axis=0))
+        below = below.at[parent].add(below[index].sum(axis=0))
+    position = state.on_hand + coming + asked - owed - backlog
+    return View(
+        period, state.on_hand, coming + asked, owed, backlog, position, below + asked
+    )
+
+
+def order(world: World, now: tuple[Now, ...], period: Period) -> Period:
+    """Policies order by what they see; unfilled orders of before grow older."""
+    states, ledgers, orders = [], [], []
+    every = zip(
+        world.systems, world.policies, now, period.states, period.ledgers, strict=True
+    )
+    for system, policy, today, state, ledger in every:
+        units = policy.order(look(system, state, today.period))
+        wrong = jnp.any(~(units >= 0), axis=(0, 1))
+        units = jnp.where(units >= 0, units, 0)
+        units = jnp.ceil(units - 1e-4) if system.whole else units
+        states.append(_replace(state, owed=_older(state.owed)))
+        orders.append(units)
+        ledgers.append(
+            ledger._replace(ordered=units.sum(axis=1), wrong=wrong.astype(units.dtype))
+        )
+    return period._replace(
+        states=tuple(states), ledgers=tuple(ledgers), orders=tuple(orders)
+    )
+
+
+def receive(world: World, now: tuple[Now, ...], period: Period) -> Period:
+    """Suppliers send, and what is due arrives: those nearest to the outside first."""
+    states = [
+        _replace(x, owed=x.owed.at[0].add(_inside(s, o)))
+        for s, x, o in zip(world.systems, period.states, period.orders, strict=True)
+    ]
+    states = [
+        _put(x, _outside(s, o), today.lead)
+        for s, x, o, today in zip(
+            world.systems, states, period.orders, now, strict=True
+        )
+    ]
+    depths = [_depths(system) for system in world.systems]
+    got = [jnp.zeros_like(x.on_hand) for x in states]
+    for depth in range(max(int(d.max()) for d in depths) + 1):
+        tier = [np.flatnonzero(d == depth) for d in depths]
+        due = [x.pipeline[0] + x.waiting for x in states]
+        taken = _admit(world, tier, due, period.rooms)
+        for k, (system, nodes) in enumerate(zip(world.systems, tier, strict=True)):
+            if not len(nodes):
+                continue
+            state, units = states[k], taken[k]
+            here = due[k] if len(nodes) == len(due[k]) else due[k][nodes]
+            state = _replace(
+                state,
+                on_hand=state.on_hand.at[nodes].add(units),
+                waiting=state.waiting.at[nodes].set(here - units),
+                pipeline=state.pipeline.at[0, nodes].set(0),
+            )
+            got[k] = got[k].at[nodes].set(units)
+            for parent in map(int, nodes):
+                if parent in system.children:
+                    state = _supply(system, state, parent, now[k].lead)
+            states[k] = state
+    ledgers = []
+    for system, state, ledger, units in zip(
+        world.systems, states, period.ledgers, got, strict=True
+    ):
+        held = state.on_hand + state.deferred
+        volume = jnp.einsum("i,nip->np", system.volume, held)
+        ledgers.append(ledger._replace(received=units.sum(axis=1), volume=volume))
+    moved = tuple(
+        _replace(x, pipeline=jnp.roll(x.pipeline, -1, axis=0)) for x in states
+    )
+    return period._replace(
+        states=moved, ledgers=tuple(ledgers), orders=tuple(map(jnp.zeros_like, got))
+    )
+
+
+def _depths(system: System) -> np.ndarray:
+    depth = np.zeros(len(system.parent), int)
+    for node, parent in enumerate(system.parent):
+        depth[node] = depth[parent] + 1 if parent >= 0 else 0
+    return depth
+
+
+def _inside(system: System, units):
+    """Orders to nodes of the system."""
+    inside = np.array(system.parent) >= 0
+    return units * inside[:, None, None].astype(units.dtype)
+
+
+def _outside(system: System, units):
+    outside = np.array(system.parent) < 0
+    return units * outside[:, None, None].astype(units.dtype)
+
+
+def _put(state: State, units, lead) -> State:
+    """Sends units on their way: they arrive `lead` periods from now."""
+    steps = jnp.arange(len(state.pipeline))[:, None, None]
+    due = (lead[None] == steps).astype(units.dtype)
+    return _replace(state, pipeline=state.pipeline + due[:, :, None, :] * units[None])
+
+
+def _supply(system: System, state: State, parent: int, lead) -> State:
+    """A supplier sends what it owes, the oldest orders first, as far as stock goes."""
+    nodes = np.array(system.children[parent])
+    stock, owed = state.on_hand[parent], state.owed
+    units = jnp.zeros_like(state.on_hand)
+    for age in reversed(range(len(owed))):
+        want = jnp.moveaxis(owed[age, nodes], 1, 0)  # items children paths
+        sent = jnp.moveaxis(share_out(stock, want), 0, 1)
+        stock = stock - sent.sum(axis=0)
+        owed = owed.at[age, nodes].add(-sent)
+        units = units.at[nodes].add(sent)
+    state = _replace(state, on_hand=state.on_hand.at[parent].set(stock), owed=owed)
+    return _put(state, units, lead)
+
+
+def _admit(world: World, tier, due, rooms: Rooms):
+    """What docks take of what is due at some nodes; buildings are shared by systems and
+    docks by items, in proportion to what is due."""
+    total = jnp.zeros((len(rooms.inbound), due[0].shape[2]), due[0].dtype)
+    wants = [units[nodes] for units, nodes in zip(due, tier, strict=True)]
+    for system, want, nodes in zip(world.systems, wants, tier, strict=True):
+        total = total.at[system.place[nodes]].add(want.sum(axis=1))
+    share = jnp.minimum(rooms.inbound[:, None] / jnp.maximum(total, 1e-30), 1)
+    taken = []
+    for system, want, nodes in zip(world.systems, wants, tier, strict=True):
+        most, part = want.sum(axis=1), share[system.place[nodes]]
+        cut = jnp.floor(most * part + 1e-3) if system.whole else most * part
+        most = jnp.where(part < 1, cut, most)
+        taken.append(share_out(most, want))
+    return taken
+
+
+def sell(world: World, now: tuple[Now, ...], period: Period) -> Period:
+    """Deferred shipments leave, then demand is served slot by slot; what finds stock
+    but no room to be shipped is deferred, what finds no stock waits or is lost."""
+    period = _send_deferred(world, period)
+    for slot in range(world.slots):
+        for k, system in enumerate(world.systems):
+            demand = now[k].demand
+            if world.slots > 1:
+                demand = _slot(demand, slot, world.slots, now[k].period)
+            today = now[k]._replace(demand=demand)
+            period = _serve(system, world.policies[k], today, k, period)
+    states, ledgers = [], []
+    for system, state, ledger in zip(
+        world.systems, period.states, period.ledgers, strict=True
+    ):
+        state, gone = _give_up(system, state)
+        lost = _money("lost", system.lost_cost @ gone.sum(axis=0))
+        states.append(state)
+        ledgers.append(ledger._replace(money=ledger.money + lost))
+    return period._replace(states=tuple(states), ledgers=tuple(ledgers))
+
+
+def _slot(demand, slot: int, slots: int, period):
+    """The part of a period's demand that comes in a slot: each unit in one of them,
+    whole units whole, by systematic sampling."""
+    key = jax.random.fold_in(jax.random.key(0), period)
+    start = jax.random.uniform(key, demand.shape, demand.dtype)
+    until = lambda k: jnp.floor(demand * (k / slots) + start)
+    whole = demand == jnp.floor(demand)
+    return jnp.where(whole, until(slot + 1) - until(slot), demand / slots)
+
+
+def _send_deferred(world: World, period: Period) -> Period:
+    """Shipments put off before take room first; those put off again pay again."""
+    states, ledgers, room = [], [], period.rooms.outbound
+    for system, state, ledger in zip(
+        world.systems, period.states, period.ledgers, strict=True
+    ):
+        sent = share_out(room[system.place], state.deferred)
+        units = sent.sum(axis=1)
+        room = room.at[system.place].add(-units)
+        states.append(_replace(state, deferred=state.deferred - sent))
+        ledgers.append(ledger._replace(shipped=ledger.shipped + units))
+    rooms = period.rooms._replace(outbound=room)
+    return period._replace(states=tuple(states), ledgers=tuple(ledgers), rooms=rooms)
+
+
+class _Sale(NamedTuple):
+    """What a slot ships: units by node, class and promise, and money."""
+
+    left: Float[Array, "nodes items paths"]
+    unmet: Float[Array, "classes items paths"]
+    room: Float[Array, "nodes paths"]
+    deferred: Float[Array, "nodes items paths"]
+    shipped: Float[Array, "nodes paths"]
+    served: Float[Array, "classes paths"]
+    on_time: Float[Array, "classes paths"]
+    local: Float[Array, "classes paths"]
+    shipping: Float[Array, " paths"]
+    late: Float[Array, " paths"]
+
+
+def _serve(system, policy, now: Now, k: int, period: Period) -> Period:
+    state, ledger = period.states[k], period.ledgers[k]
+    asked = now.demand + state.backlog.sum(axis=0)
+    room = period.rooms.outbound[system.place]
+    if now.routes is None:
+        sale = _at_home(system, state.on_hand, asked, room)
+    else:
+        sale = _on_routes(system, policy, now, state.on_hand, asked, room)
+    met = asked - sale.unmet
+    backlog = _take_oldest(state.backlog, met)
+    fresh = now.demand - (met - (state.backlog - backlog).sum(axis=0))
+    money = _money("shipping", sale.shipping) + _money("late", sale.late)
+    if system.patience == 0:
+        money += _money("lost", system.lost_cost @ fresh.sum(axis=0))
+    else:
+        backlog = backlog.at[0].add(fresh)
+    state = _replace(
+        state, on_hand=sale.left, backlog=backlog,
+        deferred=state.deferred + sale.deferred,
+    )  # fmt: skip
+    ledger = ledger._replace(
+        money=ledger.money + money,
+        demand=ledger.demand + now.demand.sum(axis=1),
+        served=ledger.served + sale.served,
+        on_time=ledger.on_time + sale.on_time,
+        local=ledger.local + sale.local,
+        shipped=ledger.shipped + sale.shipped,
+    )
+    rooms = period.rooms
+    rooms = rooms._replace(outbound=rooms.outbound.at[system.place].set(sale.room))
+    put = lambda values, value: (*values[:k], value, *values[k + 1 :])
+    return period._replace(
+        states=put(period.states, state), ledgers=put(period.ledgers, ledger),
+        rooms=rooms,
+    )  # fmt: skip
+
+
+def _at_home(system: System, stock, asked, room) -> _Sale:
+    """Every class is one node's own: no search, no order among classes."""
+    if len(system.home) != len(stock):
+        raise ValueError("without routes every node has one class, in the same order")
+    ready = jnp.minimum(stock, asked)
+    sent = share_out(room, ready)
+    pay = _pay(system, jnp.arange(len(stock)), jnp.arange(len(stock)))
+    units, sold = sent.sum(axis=1), ready.sum(axis=1)
+    return _Sale(
+        stock - ready, asked - ready, room - units, ready - sent, units, sold, units,
+        sold, jnp.einsum("ni,nip->p", pay, ready), jnp.zeros_like(units[0]),
+    )  # fmt: skip
+
+
+def _pay(system: System, node, klass):
+    """Money per unit of each pair and item."""
+    pair = (system.unit_cost, system.cost_per_weight, system.days_late)
+    pair = tuple(x[node, klass][:, None] for x in pair)
+    return serve_cost(pair, system.weight[None], system.late_cost[None])
+
+
+def _on_routes(system, policy, now: Now, stock, asked, room) -> _Sale:
+    """Greedy fulfilment in each regime of load; paths of other regimes stand still."""
+    routes = now.routes
+    assert routes is not None
+    regimes, sale = len(routes.klass), None
+    for k in range(regimes):
+        route = jax.tree.map(lambda x, k=k: x[k], routes)
+        here = (now.regime == k).astype(stock.dtype)
+        want = asked if regimes == 1 else asked * here
+        part = _route(system, policy, route, stock, want, room)
+        if sale is not None:
+            add = jax.tree.map(jnp.add, part, sale)
+            part = add._replace(left=part.left, room=part.room)
+        sale, stock, room = part, part.left, part.room
+    assert sale is not None
+    return sale
+
+
+def _route(system, policy, route: Routes, stock, want, room) -> _Sale:
+    pay = _pay(system, route.node, route.klass)
+    pay = jnp.where(route.used[:, None], pay, jnp.inf)
+    away = (route.level > 0)[:, None]
+    keep = jnp.where(away, policy.reserve[route.node], 0).astype(stock.dtype)
+    lost = jnp.maximum(system.lost_cost, jnp.where(system.wait_cost > 0, jnp.inf, 0))
+    late = system.late_cost
+
+    def tell(sent, pay):
+        return sent.sum(axis=0), pay @ sent, late @ sent
+
+    ship = lambda stock, want, room: fulfill(
+        stock, want, route.klass, route.node, pay, lost, keep, tell, room
+    )
+    now = ship(stock, want, room)
+    short = jnp.any((now.room < 1) & jnp.any(now.left > 0, axis=1))
+    nothing = now._replace(told=jax.tree.map(jnp.zeros_like, now.told))
+    later = lax.cond(
+        short & jnp.any(now.unmet > 0),
+        lambda: ship(now.left, now.unmet, jnp.full_like(room, jnp.inf))._replace(
+            room=now.room
+        ),
+        lambda: nothing,
+    )
+    by_class = lambda x: jax.ops.segment_sum(x, route.klass, len(system.home))
+    units, paid, dues = now.told
+    more, paid_more, dues_more = later.told
+    days = system.days_late[route.node, route.klass][:, None]
+    sold, on_time = units + more, jnp.where(days > 0, 0, units)
+    late = (days * (dues + dues_more)).sum(axis=0)
+    return _Sale(
+        later.left, later.unmet, now.room, now.left - later.left,
+        jax.ops.segment_sum(units, route.node, len(stock)),
+        by_class(sold), by_class(on_time), by_class(jnp.where(away, 0, sold)),
+        (paid + paid_more).sum(axis=0) - late, late,
+    )  # fmt: skip
+
+
+def charge(world: World, now: tuple[Now, ...], period: Period) -> Period:
+    """Costs of what is on hand, on its way, outside, deferred and waited for."""
+    rooms, ledgers = period.rooms, []
+    limit = rooms.storage[:, None]
+    volume = jnp.zeros((len(rooms.storage), period.ledgers[0].volume.shape[1]))
+    for system, ledger in zip(world.systems, period.ledgers, strict=True):
+        volume = volume.at[system.place].add(ledger.volume)
+    over = rooms.overage @ jnp.maximum(volume - limit, 0)
+    for k, (system, state, ledger) in enumerate(
+        zip(world.systems, period.states, period.ledgers, strict=True)
+    ):
+        held = state.on_hand + state.deferred
+        outside = state.waiting.sum(axis=1)
+        late = system.days * (system.late_cost @ state.deferred.sum(axis=0))
+        money = (
+            _money("holding", jnp.einsum("ni,nip->p", system.holding, held))
+            + _money(
+                "transit", jnp.einsum("ni,lnip->p", system.transit, state.pipeline)
+            )
+            + _money("waiting", rooms.waiting[system.place] @ outside)
+            + _money("late", late)
+            + _money("backorder", system.wait_cost @ state.backlog.sum(axis=(0, 1)))
+        )
+        if k == 0:
+            money += _money("overage", over)
+        ledgers.append(
+            ledger._replace(money=ledger.money + money, on_hand=held.sum(axis=1))
+        )
+    return period._replace(ledgers=tuple(ledgers))
+
+
+def settle(world: World, now: tuple[Now, ...], period: Period) -> Period:
+    """Customers who wait get what has arrived since demand was served."""
+    for k, system in enumerate(world.systems):
+        today = now[k]._replace(demand=jnp.zeros_like(now[k].demand))
+        period = _serve(system, world.policies[k], today, k, period)
+    return period
+
+
+DEFAULT: tuple[Phase, ...] = (order, receive, sell, charge)
+AFTER_DEMAND: tuple[Phase, ...] = (sell, order, receive, settle, charge)
+
+
+def _money(part: str, amount):
+    """A column of costs with one part in it."""
+    row = COSTS.index(part)
+    return jnp.zeros((len(COSTS), *amount.shape), amount.dtype).at[row].set(amount)
+
+
+def _replace(state: State, **changes) -> State:
+    return State(**{**vars(state), **changes})
+
+
+def _older(ages):
+    """The ages a period later; what has the last age keeps it."""
+    if len(ages) == 1:
+        return ages
+    last = ages[-2:].sum(axis=0, keepdims=True)
+    return jnp.concatenate([jnp.zeros_like(last), ages[:-2], last])
+
+
+def _take_oldest(ages, units):
+    """What is left of each age when units are taken, the oldest first."""
+    left = []
+    for age in reversed(range(len(ages))):
+        taken = jnp.minimum(ages[age], units)
+        units = units - taken
+        left.append(ages[age] - taken)
+    return jnp.stack(left[::-1])
+
+
+def _give_up(system: System, state: State):
+    """Customers who have waited as long as they will leave; the others wait on."""
+    backlog = state.backlog
+    if system.patience <= 0:
+        return state, jnp.zeros_like(backlog[0])
+    kept = jnp.concatenate([jnp.zeros_like(backlog[:1]), backlog[:-1]])
+    return _replace(state, backlog=kept), backlog[-1]

@@ -102,7 +102,7 @@ def plan_examined(
     problem = replace(problem, regimes=options.regimes)
     sample = draw_sample(
         problem, count=options.count, seed=options.seed, block=options.block,
-        recent=options.recent, common=options.common,
+        recent=options.recent, common=options.common, balanced=True,
     )  # fmt: skip
     names = resource_names(problem.regimes), labels.nodes, labels.periods
     mark = input_digest or digest(examined.tables)

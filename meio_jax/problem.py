@@ -123,12 +123,15 @@ class Group(eqx.Module):
       stock: units on hand when the plan starts; None where the user gave no inventory,
         and then the plan starts from what the first period's unconstrained targets
         would have left.
+      waits: whether customers wait for stock, and are paid for every period; else what
+        is not served is lost.
     """
 
     network: Network
     items: Items
     demand: Demand
     stock: Float[np.ndarray, "items nodes"] | None
+    waits: bool = eqx.field(static=True, default=False)
 
 
 class Problem(eqx.Module):
@@ -147,6 +150,8 @@ class Problem(eqx.Module):
       weight: weight of each of the user's scenarios, summing to 1; empty otherwise.
       regimes: bins of equal size that the scenarios of a period are cut into by their
         load; 1 for none.
+      overage: money per unit of volume above storage and period, which a simulation
+        charges; plans do not go above.
     """
 
     groups: tuple[Group, ...]
@@ -158,6 +163,7 @@ class Problem(eqx.Module):
     kind: str = eqx.field(static=True)
     slots: int = eqx.field(static=True)
     regimes: int = eqx.field(static=True, default=1)
+    overage: Float[np.ndarray, "all_nodes periods"] | float = 0.0
 
     @property
     def periods(self) -> int:
@@ -197,4 +203,4 @@ def take_items(group: Group, chosen: Int[np.ndarray, " chosen"]) -> Group:
         std=group.demand.std[cells],
     )
     stock = None if group.stock is None else group.stock[chosen]
-    return Group(group.network, items, demand, stock)
+    return Group(group.network, items, demand, stock, group.waits)

@@ -44,6 +44,25 @@ def load_order(
     return np.argsort(np.asarray(load).T, axis=1, kind="stable")
 
 
+def period_load(
+    problem: Problem,
+    slot: Int[np.ndarray, "scenarios path"],
+    factor: Float[np.ndarray, "scenarios path"],
+) -> Float[np.ndarray, "path scenarios"]:
+    """Demand of all items together in each period, units: what is observed of the load
+    on the day.
+
+    Args:
+      problem: the problem.
+      slot: the slot of demand of each period of each scenario's path.
+      factor: common factor of each scenario and period.
+    """
+    total = np.zeros(problem.slots)
+    for group in problem.groups:
+        total += np.bincount(group.demand.slot, group.demand.quantity, problem.slots)
+    return (total[slot] * factor).T
+
+
 def regime_of(
     order: Int[np.ndarray, "periods scenarios"], regimes: int
 ) -> Int[np.ndarray, "periods scenarios"]:

@@ -52,6 +52,7 @@ def draw_sample(
     block: int = 4,
     recent: int = 0,
     common: float = 0.0,
+    balanced: bool = False,
 ) -> Sample:
     """Scenarios: blocks of history, the user's own paths, or a common factor.
 
@@ -60,6 +61,12 @@ def draw_sample(
     and neighbouring weeks is the real one. The user's scenarios are used exactly as
     they are; past their last period the last is repeated.
 
+    Balanced: for plans. Chance is drawn once, as a ring, and the scenarios are the ring
+    from each of its places: what the orders of one period meet is then the same set of
+    windows for every period, and targets differ between periods only where something
+    else does. Blocks of history come from strata of equal length. One scenario alone is
+    as random as without.
+
     Args:
       problem: the problem.
       count: scenarios; ignored where the user gave scenarios.
@@ -67,6 +74,7 @@ def draw_sample(
       block: periods in a block of history.
       recent: last periods of history to draw from; 0 for all.
       common: coefficient of variation of the factor common to a forecast's items.
+      balanced: whether all periods see the same set of windows and lead times.
 
     Raises:
       InputError: the scenarios cannot be cut into the problem's regimes.
@@ -77,7 +85,9 @@ def draw_sample(
     weight = problem.weight if given else np.full(count, 1 / count)
     check_regimes(problem.regimes, weight)
     leads = [
-        _lead_times(g.network, periods, count, np.random.SeedSequence([seed, 1, k]))
+        _lead_times(
+            g.network, periods, count, np.random.SeedSequence([seed, 1, k]), balanced
+        )
         for k, g in enumerate(problem.groups)
     ]
     path = periods + max(int(lead.max(initial=0)) for lead in leads)
@@ -86,10 +96,13 @@ def draw_sample(
     if problem.kind == "history":
         use = min(recent, problem.slots) if recent else problem.slots
         block = min(block, use)
-        blocks = -(-path // block)
-        start = rng.integers(0, use - block + 1, size=(count, blocks))
-        slot = start[:, :, None] + np.arange(block)
-        slot = slot.reshape(count, -1)[:, :path] + problem.slots - use
+        if balanced:
+            slot = _ring(rng, count, use, block)[_turns(count, path)]
+        else:
+            start = rng.integers(0, use - block + 1, size=(count, -(-path // block)))
+            slot = start[:, :, None] + np.arange(block)
+            slot = slot.reshape(count, -1)[:, :path]
+        slot = slot + problem.slots - use
     else:
         period = np.minimum(np.arange(path), problem.slots - 1)
         if given:
@@ -105,18 +118,32 @@ def draw_sample(
     return Sample(slot, weight, tuple(leads), factor, order, seed)
 
 
-def _lead_times(network: Network, periods: int, count: int, sequence):
+def _ring(rng, count: int, use: int, block: int):
+    """Slots of blocks laid end to end in random order, one from each stratum."""
+    blocks = -(-count // block)
+    place = (rng.permutation(blocks) + rng.random(blocks)) / blocks
+    start = (place * (use - block + 1)).astype(int)
+    return (start[:, None] + np.arange(block)).ravel()[:count]
+
+
+def _turns(count: int, length: int):
+    """Places on a ring, by scenario and period."""
+    return (np.arange(count)[:, None] + np.arange(length)) % count
+
+
+def _lead_times(network: Network, periods: int, count: int, sequence, balanced: bool):
     """Gamma lead times of every order, rounded up or down at random to whole periods so
     that the mean stays; the orders of all items that a truck brings share its draw."""
     rng = np.random.Generator(np.random.Philox(sequence))
-    shape = (len(network.lead_mean), periods, count)
+    shape = (len(network.lead_mean), 1 if balanced else periods, count)
     mean = np.broadcast_to(network.lead_mean[:, None, None], shape)
     std = network.lead_std[:, None, None]
     random = (std > 0) & (mean > 0)
     k = np.where(random, (mean / np.where(random, std, 1)) ** 2, 1)
     drawn = rng.gamma(k, np.where(random, mean, 1) / k)
     drawn = np.where(random, drawn, mean)
-    return np.floor(drawn + rng.random(shape)).astype(int)
+    leads = np.floor(drawn + rng.random(shape)).astype(int)
+    return leads[:, 0, _turns(count, periods).T] if balanced else leads
 
 
 def window_demand(

@@ -53,8 +53,8 @@ def run(
     world = World(systems, policies, slots)
 
     def step(states, today):
-        period, paths, routes, (storage, inbound, outbound) = today
-        rooms = Rooms(storage, inbound, outbound, limits.overage, limits.waiting)
+        period, paths, routes, (storage, inbound, outbound, overage) = today
+        rooms = Rooms(storage, inbound, outbound, overage, limits.waiting)
         now = tuple(
             Now(period, p.demand, p.lead, p.regime, r)
             for p, r in zip(paths, routes, strict=True)
@@ -65,7 +65,8 @@ def run(
         return done.states, done.ledgers
 
     count = len(paths[0].demand)
-    by_period = tuple(x.T for x in (limits.storage, limits.inbound, limits.outbound))
+    by_period = limits.storage, limits.inbound, limits.outbound, limits.overage
+    by_period = tuple(x.T for x in by_period)
     days = jnp.arange(count), paths, routes, by_period
     return Trace(*lax.scan(step, states, days))
 
@@ -73,18 +74,21 @@ def run(
 simulate_paths = jax.jit(run, static_argnames=("slots", "phases"))
 
 
-def plan_routes(system: System, policy: AbstractPolicy, ring) -> Routes:
+def plan_routes(
+    system: System, policy: AbstractPolicy, ring, spread: float = 1.0
+) -> Routes:
     """The order in which fulfilment tries pairs in each period and regime.
 
     Args:
       system: whose demand is served.
       policy: whose tolls steer.
       ring: first level whose pool holds a node and the home of a class.
+      spread: periods over which the tolls are divided.
     """
     weight, late = (float(np.median(x)) for x in (system.weight, system.late_cost))
     cost = np.asarray(system.unit_cost) + weight * np.asarray(system.cost_per_weight)
     cost = cost + late * np.asarray(system.days_late)
-    toll = np.moveaxis(np.asarray(policy.toll, float), 1, 0)  # periods regimes nodes
+    toll = np.moveaxis(np.asarray(policy.toll, float), 1, 0) * spread
     worst = float(np.max(np.asarray(system.lost_cost)))
     if float(np.max(np.asarray(system.wait_cost))) > 0:
         worst = max(worst, float(cost[np.isfinite(cost)].max()) + 1)
@@ -117,7 +121,7 @@ def empty_state(system: System, on_hand, leads: int) -> State:
 def no_limits(buildings: int, periods: int) -> Limits:
     """Buildings without capacities."""
     none = jnp.full((buildings, periods), jnp.inf)
-    return Limits(none, none, none, jnp.zeros(buildings), jnp.zeros(buildings))
+    return Limits(none, none, none, jnp.zeros_like(none), jnp.zeros(buildings))
 
 
 def keep_order(lead):

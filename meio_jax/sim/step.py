@@ -60,6 +60,7 @@ class Ledger(NamedTuple):
       served: units shipped of each class, deferred ones included.
       on_time: units of each class that keep their promise.
       local: units of each class shipped from its home.
+      near: units of each class shipped from its home's first pool, the home included.
       ordered: units ordered by each node.
       received: units received by each node.
       shipped: units shipped to customers by each node.
@@ -73,6 +74,7 @@ class Ledger(NamedTuple):
     served: Float[Array, "classes paths"]
     on_time: Float[Array, "classes paths"]
     local: Float[Array, "classes paths"]
+    near: Float[Array, "classes paths"]
     ordered: Float[Array, "nodes paths"]
     received: Float[Array, "nodes paths"]
     shipped: Float[Array, "nodes paths"]
@@ -136,8 +138,8 @@ def _blank(system: System, state: State) -> Ledger:
     money = jnp.zeros((len(COSTS), paths), dtype)
     return Ledger(
         money, demand=by_class, served=by_class, on_time=by_class, local=by_class,
-        ordered=by_node, received=by_node, shipped=by_node, on_hand=by_node,
-        volume=by_node, wrong=jnp.zeros(paths, dtype),
+        near=by_class, ordered=by_node, received=by_node, shipped=by_node,
+        on_hand=by_node, volume=by_node, wrong=jnp.zeros(paths, dtype),
     )  # fmt: skip
 
 
@@ -344,6 +346,7 @@ class _Sale(NamedTuple):
     served: Float[Array, "classes paths"]
     on_time: Float[Array, "classes paths"]
     local: Float[Array, "classes paths"]
+    near: Float[Array, "classes paths"]
     shipping: Float[Array, " paths"]
     late: Float[Array, " paths"]
 
@@ -374,6 +377,7 @@ def _serve(system, policy, now: Now, k: int, period: Period) -> Period:
         served=ledger.served + sale.served,
         on_time=ledger.on_time + sale.on_time,
         local=ledger.local + sale.local,
+        near=ledger.near + sale.near,
         shipped=ledger.shipped + sale.shipped,
     )
     rooms = period.rooms
@@ -395,7 +399,7 @@ def _at_home(system: System, stock, asked, room) -> _Sale:
     units, sold = sent.sum(axis=1), ready.sum(axis=1)
     return _Sale(
         stock - ready, asked - ready, room - units, ready - sent, units, sold, units,
-        sold, jnp.einsum("ni,nip->p", pay, ready), jnp.zeros_like(units[0]),
+        sold, sold, jnp.einsum("ni,nip->p", pay, ready), jnp.zeros_like(units[0]),
     )  # fmt: skip
 
 
@@ -458,6 +462,7 @@ def _route(system, policy, route: Routes, stock, want, room) -> _Sale:
         later.left, later.unmet, now.room, now.left - later.left,
         jax.ops.segment_sum(units, route.node, len(stock)),
         by_class(sold), by_class(on_time), by_class(jnp.where(away, 0, sold)),
+        by_class(jnp.where((route.level > 1)[:, None], 0, sold)),
         (paid + paid_more).sum(axis=0) - late, late,
     )  # fmt: skip
 

@@ -70,14 +70,14 @@ class Limits(eqx.Module):
       storage: volume after receipts.
       inbound: units received in a period; the rest waits outside.
       outbound: units shipped to customers in a period.
-      overage: money per volume unit above storage and period.
+      overage: money per unit of volume above storage.
       waiting: money per unit and period outside.
     """
 
     storage: Float[Array, "buildings periods"]
     inbound: Float[Array, "buildings periods"]
     outbound: Float[Array, "buildings periods"]
-    overage: Float[Array, " buildings"]
+    overage: Float[Array, "buildings periods"]
     waiting: Float[Array, " buildings"]
 
 

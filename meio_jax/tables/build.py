@@ -66,6 +66,7 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
                 items=_items(clean, labels, rows, network),
                 demand=demand,
                 stock=_stock(clean, labels, rows, network),
+                waits=waits,
             )
         )
     problem = Problem(
@@ -77,6 +78,7 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
         weight=weight,
         kind=kind,
         slots=slots,
+        overage=_overage(clean, labels),
     )
     return problem, labels
 
@@ -154,6 +156,17 @@ def _limits(clean, labels):
         keep = (frame["resource"] == name).to_numpy(bool) & (node >= 0)
         limit[node[keep], period[keep]] = value[keep]
     return limits
+
+
+def _overage(clean, labels):
+    """Money per unit of volume above storage and period."""
+    cost = np.zeros((len(labels.nodes), len(labels.periods)))
+    frame = clean.capacities
+    node = _codes(frame["node"], labels.nodes)
+    keep = (frame["resource"] == "storage").to_numpy(bool) & (node >= 0)
+    period = _codes(frame["period"], labels.periods)
+    cost[node[keep], period[keep]] = frame["overage_cost"].to_numpy(float)[keep]
+    return cost
 
 
 def _admitted(clean, labels, size_class) -> np.ndarray:

@@ -29,6 +29,36 @@ def test_history_comes_in_blocks_of_consecutive_periods(seed, block, recent):
     assert_allclose(sample.factor, 1)
 
 
+@given(seeds, st.sampled_from(["history", "forecast"]), st.integers(1, 9))
+def test_balanced_scenarios_show_every_period_the_same_windows(seed, kind, block):
+    made = problem(kind, lead_mean=2.3, lead_std=1.1)
+    sample = draw_sample(made, count=13, seed=seed, block=block, balanced=True)
+    seen = np.concatenate([x.reshape(-1, *x.shape[1:]) for x in sample.lead])
+    for t in range(PERIODS - 1):
+        for s in range(13):
+            assert_array_equal(seen[:, t + 1, s], seen[:, t, (s + 1) % 13])
+            if kind == "history":
+                assert sample.slot[s, t + 1] == sample.slot[(s + 1) % 13, t]
+
+
+def test_balanced_blocks_come_from_strata_of_history():
+    """Of 20 periods, 16 scenarios in blocks of 4 start once in every quarter of the 17
+    places where a block can start."""
+    sample = draw_sample(HISTORY, count=16, seed=3, block=4, balanced=True)
+    ring = sample.slot[:, 0].reshape(4, 4)
+    assert (np.diff(ring, axis=1) == 1).all()
+    assert_array_equal(np.sort(ring[:, 0] * 4 // 17), range(4))
+
+
+def test_a_scenario_of_a_balanced_sample_has_the_law_of_history():
+    draws = [
+        draw_sample(HISTORY, count=8, seed=s, block=4, balanced=True).slot[0, 0]
+        for s in range(3000)
+    ]
+    share = np.bincount(draws, minlength=20) / 3000
+    assert_allclose(share[:17], 1 / 17, atol=5 * (1 / 17 / 3000) ** 0.5)
+
+
 def test_every_start_of_a_block_is_drawn_equally_often():
     sample = draw_sample(HISTORY, count=20_000, seed=1, block=4)
     share = np.bincount(sample.slot[:, 0], minlength=20) / 20_000

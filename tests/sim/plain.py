@@ -67,8 +67,9 @@ def plain_run(
 def bounded(nodes, periods, *, storage=np.inf, inbound=np.inf, outbound=np.inf):
     """Capacities that are the same everywhere and always; nothing is paid for them."""
     full = lambda x: jnp.full((nodes, periods), float(x))
-    none = jnp.zeros(nodes)
-    return Limits(full(storage), full(inbound), full(outbound), none, none)
+    free = jnp.zeros((nodes, periods))
+    rooms = full(storage), full(inbound), full(outbound)
+    return Limits(*rooms, free, jnp.zeros(nodes))
 
 
 def mean_cost(trace, warm, parts=COSTS):

@@ -1,0 +1,219 @@
+"""Decisions on fresh paths, side by side: every one meets the same chance."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from meio_jax.kernels.fulfill import Routes
+from meio_jax.problem import Problem
+from meio_jax.scenarios.sample import Sample
+from meio_jax.sim.bridge import ahead, load_cuts, make_limits, make_paths, make_system
+from meio_jax.sim.policy import OrderUpTo
+from meio_jax.sim.run import empty_state, plan_routes, simulate_paths
+
+ROOM = 400e6  # bytes of demand held at once
+
+
+class Decision(NamedTuple):
+    """What a policy decides before the paths are known.
+
+    Attributes:
+      name: shown in tables.
+      targets: order-up-to levels of each group, units.
+      tolls: price of a shipment from each node in each regime, money per unit of a
+        window, of each group: it steers fulfilment.
+      reserves: units that a node keeps from customers who are not its own, by group.
+    """
+
+    name: str
+    targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
+    tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
+    reserves: tuple[Float[np.ndarray, "nodes items"], ...]
+
+
+class Record(NamedTuple):
+    """What a decision did, path by path; the warm-up is not in it.
+
+    Attributes:
+      name: of the decision.
+      money: of each part of `step.COSTS`.
+      demand: units of each class, of each group.
+      served: units shipped, of these.
+      on_time: units that keep their promise.
+      local: units shipped from the home of their class.
+      near: units shipped from the first pool of their home.
+      use: volume on hand after receipts, units received, units shipped.
+      on_hand: units in all buildings at the end of a period.
+      ordered: units ordered in a period.
+      sold: units of demand in a period.
+      wrong: paths with an order that was negative or not a number.
+    """
+
+    name: str
+    money: Float[np.ndarray, "costs periods paths"]
+    demand: tuple[Float[np.ndarray, "classes paths"], ...]
+    served: tuple[Float[np.ndarray, "classes paths"], ...]
+    on_time: tuple[Float[np.ndarray, "classes paths"], ...]
+    local: tuple[Float[np.ndarray, "classes paths"], ...]
+    near: tuple[Float[np.ndarray, "classes paths"], ...]
+    use: Float[np.ndarray, "resources buildings periods paths"]
+    on_hand: Float[np.ndarray, "periods paths"]
+    ordered: Float[np.ndarray, "periods paths"]
+    sold: Float[np.ndarray, "periods paths"]
+    wrong: Bool[np.ndarray, " paths"]
+
+
+def simulate_decisions(
+    problem: Problem,
+    decisions: list[Decision],
+    planned: Sample,
+    samples: list[Sample],
+    *,
+    days: float,
+    slots: int = 1,
+    whole: bool = True,
+    callback: Callable[[int, int], None] | None = None,
+) -> list[Record]:
+    """Simulates decisions on the same samples, one scenario a path.
+
+    Where the problem has stock, every decision starts from it. Else every one starts
+    from its own first targets and runs a warm-up of as many periods as orders take,
+    which is not counted: each then starts as if it had been in force before.
+
+    Args:
+      problem: items, network, capacities.
+      decisions: what to simulate.
+      planned: scenarios of the plan: regimes of load are those that they show.
+      samples: fresh scenarios, from `path_samples` or of given weeks.
+      days: length of a period.
+      slots: parts of a period in which its demand comes.
+      whole: whether stock moves in whole units.
+      callback: called with the paths done and the paths in all, after every sample.
+    """
+    longest = 1 + max(
+        int(lead.max(initial=0)) for sample in samples for lead in sample.lead
+    )
+    started = all(group.stock is not None for group in problem.groups)
+    warm = 0 if started else longest + 1
+    cuts, limits = load_cuts(problem, planned), make_limits(problem, warm)
+    systems = tuple(make_system(g, days=days, whole=whole) for g in problem.groups)
+    policies = [_policies(decision, warm) for decision in decisions]
+    routes = [_routes(problem, systems, policy) for policy in policies]
+    longest_route = [
+        max(r[k].klass.shape[-1] for r in routes) for k in range(len(systems))
+    ]
+    routes = [tuple(map(_padded, r, longest_route)) for r in routes]
+    parts: list[list[Record]] = [[] for _ in decisions]
+    total, done = sum(len(s.weight) for s in samples), 0
+    for sample in samples:
+        paths = make_paths(problem, sample, cuts, warm)
+        for k, decision in enumerate(decisions):
+            states = tuple(
+                _start(*each, len(sample.weight), longest)
+                for each in zip(problem.groups, systems, policies[k], strict=True)
+            )
+            trace = simulate_paths(
+                systems, policies[k], limits, paths, states, routes[k], slots=slots
+            )
+            parts[k].append(_record(decision.name, systems, limits, trace, warm))
+        done += len(sample.weight)
+        if callback is not None:
+            callback(done, total)
+    return [_joined(records) for records in parts]
+
+
+def path_samples(
+    problem: Problem, draw: Callable[..., Sample], *, paths: int, seeds: list[int]
+) -> list[Sample]:
+    """Fresh scenarios in chunks that fit into memory, each with a seed of its own.
+
+    Args:
+      problem: the problem.
+      draw: `draw(count=..., seed=...)` gives a sample of the law of demand.
+      paths: paths in all; rounded up to fill the last chunk.
+      seeds: more than there will be chunks.
+    """
+    each = chunk_size(problem)
+    chunks = max(-(-paths // each), 1)
+    count = -(-paths // chunks)
+    return [draw(count=count, seed=seed) for seed in seeds[:chunks]]
+
+
+def chunk_size(problem: Problem) -> int:
+    """Paths whose demand fits into memory."""
+    cells = sum(len(g.items) * len(g.network.home) for g in problem.groups)
+    return max(int(ROOM / (4 * cells * (problem.periods + 4))), 1)
+
+
+def _policies(decision: Decision, warm: int) -> tuple[OrderUpTo, ...]:
+    full = lambda x: jnp.asarray(x, jnp.float32)
+    return tuple(
+        OrderUpTo(
+            full(ahead(np.moveaxis(target, 0, 2), warm, axis=0)),
+            full(ahead(np.swapaxes(toll, 1, 2), warm, axis=1)),
+            full(reserve),
+        )
+        for target, toll, reserve in zip(
+            decision.targets, decision.tolls, decision.reserves, strict=True
+        )
+    )
+
+
+def _routes(problem, systems, policies) -> tuple[Routes, ...]:
+    return tuple(
+        plan_routes(system, policy, group.network.ring, group.network.spread)
+        for group, system, policy in zip(problem.groups, systems, policies, strict=True)
+    )
+
+
+def _padded(routes: Routes, longest: int) -> Routes:
+    """Routes with pairs at their end that are not used."""
+    more = longest - routes.klass.shape[-1]
+    return Routes(*(jnp.pad(x, ((0, 0), (0, 0), (0, more))) for x in routes))
+
+
+def _start(group, system, policy, paths: int, longest: int):
+    first = policy.target[0] if group.stock is None else jnp.asarray(group.stock.T)
+    shelf = jnp.repeat(first[:, :, None].astype(jnp.float32), paths, axis=2)
+    return empty_state(system, shelf, longest - 1)
+
+
+def _record(name, systems, limits, trace, warm) -> Record:
+    """Sums in float64 what the ledgers say after the warm-up."""
+    ledgers = [
+        {k: np.asarray(v, float)[warm:] for k, v in ledger._asdict().items()}
+        for ledger in trace.ledgers
+    ]
+    total = lambda key: tuple(ledger[key].sum(axis=0) for ledger in ledgers)
+    of_all = lambda values: np.sum(list(values), axis=0)
+    by_period = lambda key: of_all(ledger[key].sum(axis=1) for ledger in ledgers)
+    buildings, periods = len(limits.storage), len(ledgers[0]["money"])
+    use = np.zeros((3, buildings, periods, ledgers[0]["money"].shape[2]))
+    for system, ledger in zip(systems, ledgers, strict=True):
+        for k, key in enumerate(("volume", "received", "shipped")):
+            use[k, np.asarray(system.place)] += np.moveaxis(ledger[key], 1, 0)
+    return Record(
+        name=name,
+        money=np.moveaxis(of_all(ledger["money"] for ledger in ledgers), 1, 0),
+        demand=total("demand"), served=total("served"), on_time=total("on_time"),
+        local=total("local"), near=total("near"), use=use,
+        on_hand=by_period("on_hand"), ordered=by_period("ordered"),
+        sold=by_period("demand"),
+        wrong=np.any([x["wrong"].any(axis=0) for x in ledgers], axis=0),
+    )  # fmt: skip
+
+
+def _joined(records: list[Record]) -> Record:
+    """One record of all paths."""
+    join = lambda values: np.concatenate(values, axis=-1)
+    fields = {}
+    for key in Record._fields[1:]:
+        values = [getattr(record, key) for record in records]
+        if isinstance(values[0], tuple):
+            fields[key] = tuple(map(join, zip(*values, strict=True)))
+        else:
+            fields[key] = join(values)
+    return Record(records[0].name, **fields)

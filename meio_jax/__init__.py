@@ -1,6 +1,6 @@
 """meio_jax: how much of each item to buy and at which building to hold it.
 
-The ten names that most users need; everything heavy is imported when it is used.
+The names that most users need; everything heavy is imported when it is used.
 """
 
 from importlib import import_module
@@ -10,12 +10,14 @@ __version__ = "0.1.0"
 _HOME = {
     "Faults": "faults",
     "InputError": "faults",
+    "Outcome": "outcome",
     "Plan": "plan",
     "Tables": "tables",
     "check": "api",
     "demo": "api",
     "load": "plan",
     "read": "tables",
+    "simulate": "api",
     "solve": "api",
 }
 __all__ = [*sorted(_HOME), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]

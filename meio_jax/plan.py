@@ -172,6 +172,14 @@ def load(folder: str | Path) -> Plan:
     )  # fmt: skip
 
 
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    from importlib.metadata import version
+
+    names = "meio-jax", "jax", "jaxlib", "equinox", "optax", "numpy", "pandas"
+    return {name: version(name) for name in names}
+
+
 def move_in(held: Path, folder: Path) -> None:
     """Makes a finished folder visible under its name, new or empty, in one move."""
     if not folder.exists():

@@ -16,6 +16,7 @@ from meio_jax.config import Solver
 from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows, take_chunks
+from meio_jax.dual.use import window_tolls
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
@@ -482,7 +483,7 @@ class _Run:
         or less of an item decides what else fits.
         """
         tolls = tuple(
-            self._toll(prices[:, g.network.node], e.window)
+            window_tolls(prices[:, g.network.node], e.window)
             for g, e in zip(self.problem.groups, self.evaluators, strict=True)
         )
         whole = self.options.whole_units
@@ -629,11 +630,6 @@ class _Run:
             self._unchunk(unit_values(self.dual.rows[k], self._chunk(y, k))[less], k)
             for k, y in enumerate(targets)
         )
-
-    def _toll(self, prices, window):
-        """Price of a window shipment in each regime from each node in each period."""
-        later = np.pad(prices[1][:, 1:], ((0, 0), (0, 1)))
-        return (prices[2:] + later) / window[:, None]
 
     def _status(self, cost, bound, use) -> str:
         if violation(self.problem, use) > 0:

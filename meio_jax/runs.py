@@ -38,8 +38,6 @@ def read_policies(
     Raises:
       InputError: a word is neither a run folder nor a baseline.
     """
-    if not len(policies):
-        raise _refuse("policies", "nothing to simulate", "Give a plan, or a policy")
     return [_read(p, solver) if isinstance(p, str | Path) else p for p in policies]
 
 
@@ -149,6 +147,8 @@ def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
     Raises:
       InputError: a plan was made from other tables.
     """
+    if not len(policies):
+        raise _refuse("policies", "nothing to simulate", "Give a plan, or a baseline")
     decisions, names = [], {}
     for policy in policies:
         if isinstance(policy, Plan):

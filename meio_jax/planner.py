@@ -41,6 +41,7 @@ PROBES = 12  # roundings tried in small problems
 LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
+NEAR = 0.2  # lifts of an earlier plan are kept where new ones differ by less
 
 
 class Progress(NamedTuple):
@@ -85,6 +86,7 @@ class Solution(NamedTuple):
       tolls: price of a window shipment in each regime that steers fulfilment, of each
         group.
       evaluations: of the full dual.
+      lifts: factor of each group on the tree kernel's cost of a shortage in planning.
       history: lines of the log.
     """
 
@@ -99,6 +101,7 @@ class Solution(NamedTuple):
     outcomes: tuple[Outcome, ...]
     tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
     evaluations: int
+    lifts: tuple[float, ...]
     history: tuple[Progress, ...]
 
     @property
@@ -118,13 +121,18 @@ class Place(NamedTuple):
 
     Attributes:
       prices: money per unit of capacity, >= 0; 0 where there is no limit.
+      bound_prices: where the ascent to the bound's prices begins.
       stage: stages of smoothing that are done.
       evaluations: of the full dual so far.
+      lifts: factor of each group on the tree kernel's cost of a shortage; none where
+        they are to be measured.
     """
 
     prices: Float[np.ndarray, "resources nodes periods"]
+    bound_prices: Float[np.ndarray, "resources nodes periods"]
     stage: int = 0
     evaluations: int = 0
+    lifts: tuple[float, ...] = ()
 
 
 Callback = Callable[[Progress], bool | None]
@@ -203,7 +211,7 @@ class _Run:
         status = self._status(cost, certificate.low, use)
         return Solution(
             status, cost, certificate, free_value, prices, bound_prices, use, targets,
-            outcomes, tolls, dual.evaluations, tuple(self.history),
+            outcomes, tolls, dual.evaluations, self._lifts(), tuple(self.history),
         )  # fmt: skip
 
     def _dtype(self):
@@ -243,18 +251,25 @@ class _Run:
 
     def _start(self):
         """Targets at no price, lifted."""
-        dual, method = self.dual, self.method
-        point = dual.at(
-            np.zeros(dual.limited.size), dual.start(), stage=method.stages[0],
-            softness=method.softness, curved=True,
-        )  # fmt: skip
-        if self.options.calibrate:
+        calibrate = self.options.calibrate
+        known = self.begun.lifts if self.begun and calibrate else ()
+        if len(known) == len(self.dual.rows):
+            self._lift(known)
+        point = self._free(self.dual.start())
+        if calibrate:
             point = self._calibrate(point)
         self.free_value = point.value
         if np.isfinite(self.problem.item_limit).any():
             point = self._choose(point)
         self._carry(point)
         return point
+
+    def _free(self, targets):
+        """The dual at no price, searching from the given targets."""
+        return self.dual.at(
+            np.zeros(self.dual.limited.size), targets, stage=self.method.stages[0],
+            softness=self.method.softness, curved=True,
+        )  # fmt: skip
 
     def _choose(self, point):
         """Closes nodes that limit the number of items to all but the best ones, by what
@@ -272,10 +287,7 @@ class _Run:
                 zip(dual.rows, self.problem.groups, strict=True)
             )
         )
-        return dual.at(
-            point.price, point.targets, stage=self.method.stages[0],
-            softness=self.method.softness, curved=True,
-        )  # fmt: skip
+        return self._free(point.targets)
 
     def _ascend(self, point):
         """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
@@ -367,19 +379,18 @@ class _Run:
     def _bound_prices(self, state, prices):
         """Prices to prove a bound at: those of exact rounds, else of the tree kernel
         without lifts, which raise prices above what the exact dual asks for."""
-        lifts = [float(rows.lift) for rows in self.dual.rows]
+        lifts = self._lifts()
         exact = sum(map(len, self._dear()))
         if exact or max(lifts) == 1 or not self.dual.limited.size:
             return prices
-        lifted = self.dual.rows
-        self.dual.rows = tuple(
-            replace(rows, lift=jnp.ones_like(rows.lift)) for rows in lifted
-        )
+        self._lift([1.0] * len(lifts))
         last = replace(self.method, stages=self.method.stages[-1:])
         price = state.point.price / max(lifts)
+        if self.begun:
+            price = self.dual.gather(self.begun.bound_prices)
         start = last.init(self.dual, price, state.point.targets)
         found = self._climb(last, start, max(self._most() // 2, 2), "certify")
-        self.dual.rows = lifted
+        self._lift(lifts)
         return self.dual.spread(found.point.price)
 
     def _climb(self, method, state, most, phase="ascend"):
@@ -401,24 +412,29 @@ class _Run:
 
         K1 sees only a part of what a shortage costs. A tenth more stock, on a sample of
         items, saves so much under K3 and so much under K1: their ratio lifts K1 in
-        plans and prices, never in the bound.
+        plans and prices, never in the bound. An earlier plan's lifts are kept where
+        they are still near.
         """
-        free = np.zeros(self.dual.limited.size)
         trials = [self._trial(k) for k in range(len(self.dual.rows))]
         for _ in range(LIFTS):
             lifts = [
                 trial(np.asarray(y, float))
                 for trial, y in zip(trials, point.targets, strict=True)
             ]
-            self.dual.rows = tuple(
-                eqx.tree_at(lambda r: r.lift, rows, jnp.asarray(lift, rows.lift.dtype))
-                for rows, lift in zip(self.dual.rows, lifts, strict=True)
-            )
-            point = self.dual.at(
-                free, point.targets, stage=self.method.stages[0],
-                softness=self.method.softness, curved=True,
-            )  # fmt: skip
+            if self.begun and np.allclose(lifts, self._lifts(), rtol=NEAR):
+                break
+            self._lift(lifts)
+            point = self._free(point.targets)
         return point
+
+    def _lifts(self) -> tuple[float, ...]:
+        return tuple(float(rows.lift) for rows in self.dual.rows)
+
+    def _lift(self, lifts) -> None:
+        self.dual.rows = tuple(
+            replace(rows, lift=jnp.asarray(lift, rows.lift.dtype))
+            for rows, lift in zip(self.dual.rows, lifts, strict=True)
+        )
 
     def _trial(self, k):
         """What a tenth more stock saves under K3 over what it saves under K1."""
@@ -653,9 +669,9 @@ class _Run:
         )  # fmt: skip
         self.history.append(line)
         if self.keep is not None and phase in ("ascend", "exact"):
-            prices = self.dual.spread(price)
-            stage = self.before + state.stage
-            self.keep(Place(prices, stage, self.dual.evaluations))
+            prices, lifts = self.dual.spread(price), self._lifts()
+            stage, count = self.before + state.stage, self.dual.evaluations
+            self.keep(Place(prices, prices / max(lifts), stage, count, lifts))
         if self.callback is not None and self.callback(line):
             self.stopped = True
 

@@ -21,7 +21,7 @@ from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
 from meio_jax.recover.certify import Certificate, certify
 from meio_jax.recover.chain import raise_targets
-from meio_jax.recover.evaluate import Evaluator, Outcome, node_use
+from meio_jax.recover.evaluate import Evaluator, Outcome, node_use, violation
 from meio_jax.recover.repair import add_units, cut_units
 from meio_jax.recover.round import round_targets
 from meio_jax.recover.sharpen import sharpen
@@ -198,11 +198,12 @@ class _Run:
             Evaluator(self.planning, k, self.sample) for k in range(len(coarse))
         )
         state, free_value = self._ascend(self._start())
-        price, wanted = self._sharpen(state)
+        dear = self._dear()
+        price, wanted = self._sharpen(state, dear)
         prices = dual.spread(price)
         targets, outcomes, tolls, use = self._recover(prices, wanted, state)
         cost = sum(o.cost for o in outcomes)
-        bound_prices = self._bound_prices(state, prices)
+        bound_prices = self._bound_prices(state, prices, dear)
         certificate = certify(
             self.given, self.sample, bound_prices, targets, outcomes, use,
             count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
@@ -310,11 +311,10 @@ class _Run:
         self.method = replace(self.method, stages=stages[self.before :])
         return self.dual.gather(self.begun.prices)
 
-    def _sharpen(self, state):
+    def _sharpen(self, state, chosen):
         """Prices and targets from exact solutions of the items that matter, and the
         tree kernel tilted so that its optimum is there too: it values single units."""
         dual, small = self.dual, self._small()
-        chosen = self._dear()
         if not sum(map(len, chosen)):
             return state.point.price, self._whole(state.point.targets)
 
@@ -376,12 +376,11 @@ class _Run:
             tilted.append(replace(rows, tilt=tilt.astype(rows.tilt.dtype)))
         dual.rows = tuple(tilted)
 
-    def _bound_prices(self, state, prices):
+    def _bound_prices(self, state, prices, dear):
         """Prices to prove a bound at: those of exact rounds, else of the tree kernel
         without lifts, which raise prices above what the exact dual asks for."""
         lifts = self._lifts()
-        exact = sum(map(len, self._dear()))
-        if exact or max(lifts) == 1 or not self.dual.limited.size:
+        if any(map(len, dear)) or max(lifts) == 1 or not self.dual.limited.size:
             return prices
         self._lift([1.0] * len(lifts))
         last = replace(self.method, stages=self.method.stages[-1:])
@@ -674,16 +673,6 @@ class _Run:
             self.keep(Place(prices, prices / max(lifts), stage, count, lifts))
         if self.callback is not None and self.callback(line):
             self.stopped = True
-
-
-def violation(problem: Problem, use) -> float:
-    """Largest relative use above capacity, 0 when every capacity is respected."""
-    capacity = problem.capacities
-    limited = np.isfinite(capacity)
-    over = use[limited] - capacity[limited]
-    size = np.maximum(capacity[limited], 1e-9)
-    over = np.where(over > 1e-9 * np.maximum(size, 1), over / np.maximum(size, 1e-3), 0)
-    return float(np.max(over, initial=0.0))
 
 
 def coarse_group(group: Group, limit: int = CLASSES) -> Group:

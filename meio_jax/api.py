@@ -45,8 +45,8 @@ def solve(
       callback: called with a `Progress` after every evaluation of the dual; returning
         True stops the search, and the plan is made from the prices reached.
       start: an earlier plan, or its run folder: the search begins at its prices, those
-        of capacities that it does not know at 0, and keeps its calibration where that
-        still holds.
+        of capacities that it does not know at 0, and keeps its calibration; where more
+        than a little has changed, plan anew.
 
     Raises:
       InputError: the tables or options have faults, it lists them all; or `start` is

@@ -41,7 +41,6 @@ PROBES = 12  # roundings tried in small problems
 LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
-NEAR = 0.2  # lifts of an earlier plan are kept where new ones differ by less
 
 
 class Progress(NamedTuple):
@@ -251,11 +250,12 @@ class _Run:
         )  # fmt: skip
 
     def _start(self):
-        """Targets at no price, lifted."""
+        """Targets at no price, lifted: prices to begin at belong to their lifts."""
         calibrate = self.options.calibrate
-        known = self.begun.lifts if self.begun and calibrate else ()
-        if len(known) == len(self.dual.rows):
+        known = self.begun.lifts if self.begun else ()
+        if calibrate and len(known) == len(self.dual.rows):
             self._lift(known)
+            calibrate = False
         point = self._free(self.dual.start())
         if calibrate:
             point = self._calibrate(point)
@@ -411,8 +411,7 @@ class _Run:
 
         K1 sees only a part of what a shortage costs. A tenth more stock, on a sample of
         items, saves so much under K3 and so much under K1: their ratio lifts K1 in
-        plans and prices, never in the bound. An earlier plan's lifts are kept where
-        they are still near.
+        plans and prices, never in the bound.
         """
         trials = [self._trial(k) for k in range(len(self.dual.rows))]
         for _ in range(LIFTS):
@@ -420,8 +419,6 @@ class _Run:
                 trial(np.asarray(y, float))
                 for trial, y in zip(trials, point.targets, strict=True)
             ]
-            if self.begun and np.allclose(lifts, self._lifts(), rtol=NEAR):
-                break
             self._lift(lifts)
             point = self._free(point.targets)
         return point

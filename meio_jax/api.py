@@ -46,7 +46,8 @@ def solve(
       callback: called with a `Progress` after every evaluation of the dual; returning
         True stops the search, and the plan is made from the prices reached.
       start: an earlier plan, or its run folder: the search begins at its prices, those
-        of capacities that it does not know at 0.
+        of capacities that it does not know at 0, and keeps its calibration; where more
+        than a little has changed, plan anew.
 
     Raises:
       InputError: the tables or options have faults, it lists them all; or `start` is
@@ -127,6 +128,7 @@ def plan_examined(
         "evaluations": solution.evaluations,
         "evaluations_before": start.evaluations if start else 0,
         "stage": reached[0].stage,
+        "lifts": solution.lifts,
         "cost_without_capacities": solution.free_value,
         "certificate": solution.certificate._asdict(),
         "seconds": time.perf_counter() - begin,
@@ -234,13 +236,13 @@ def _place(start: Checkpoint | None, problem, names):
 
     if start is None:
         return None
-    prices = start.matched(*names)
-    if prices is None:
+    found = start.matched(*names)
+    if found is None:
         text = f"knows {_few(start.nodes)} in {_few(start.periods)}, the tables"
         text += f" {_few(names[1])} in {_few(names[2])}: no capacity is in both"
         hint = "Start from a plan of these nodes and periods, or without one"
         raise InputError(Faults([Fault("error", "R02", "start", text, hint)]))
-    return Place(prices, start.stage, start.evaluations)
+    return Place(*found, start.stage, start.evaluations, start.lifts)
 
 
 def _few(words) -> str:

@@ -46,7 +46,8 @@ def some(**changes) -> Checkpoint:
     """Prices of two nodes in two weeks, all different."""
     prices = np.arange(12.0).reshape(3, 2, 2)
     names = ("storage", "inbound", "outbound"), ("EAST", "WEST"), ("1", "2")
-    return replace(Checkpoint("data", "abc", *names, prices, 1, 7), **changes)
+    first = Checkpoint("data", "abc", *names, prices, prices / 2, 1, 7, (1.5,))
+    return replace(first, **changes)
 
 
 @pytest.mark.parametrize("kind", ["plan", "folder"])
@@ -108,7 +109,7 @@ def test_prices_are_matched_by_name():
     assert found is not None
     expected = np.zeros((3, 2, 2))
     expected[0, 0, 0], expected[1, 0, 0] = 3, 7
-    assert_array_equal(found, expected)
+    assert_array_equal(found, (expected, expected / 2))
     assert some().matched(resources, nodes, ("8", "9")) is None
 
 
@@ -118,7 +119,9 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path):
     checkpoints.write(some(stage=2), path)
     again = checkpoints.read(path)
     assert_array_equal(again.prices, some().prices)
-    assert replace(again, prices=None).__dict__ == some(stage=2, prices=None).__dict__
+    assert_array_equal(again.bound_prices, some().bound_prices)
+    none = {"prices": None, "bound_prices": None}
+    assert replace(again, **none).__dict__ == some(stage=2, **none).__dict__
     assert names(path.parent) == {"state.npz"}
 
 
@@ -167,7 +170,7 @@ def damaged(path, damage):
 DAMAGE = {
     "missing": "is missing", "empty": "cannot be read", "cut short": "cannot be read",
     "text": "cannot be read", "a flipped bit": "CRC", "an array": "cannot be read",
-    "other arrays": "no format", "other format": "format 99, this version reads 1",
+    "other arrays": "no format", "other format": "format 99, this version reads 2",
     "names that do not fit": r"shape \(3, 2, 2\), its names say \(3, 1, 2\)",
     "a negative price": "a price is negative",
 }  # fmt: skip

@@ -175,8 +175,8 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
         raise _refuse(place, text, hint)
     targets = targets_array(plan, problem, labels, place)
     names = resource_names(problem.regimes), labels.nodes, labels.periods
-    prices = plan.checkpoint.matched(*names)
-    prices = np.zeros(problem.capacities.shape) if prices is None else prices
+    known = plan.checkpoint.matched(*names)
+    prices = np.zeros(problem.capacities.shape) if known is None else known
     tolls, reserves = [], []
     for k, group in enumerate(problem.groups):
         window = planned.window(k)

@@ -1,6 +1,6 @@
 """meio_jax: how much of each item to buy and at which building to hold it.
 
-The ten names that most users need; everything heavy is imported when it is used.
+The names that most users need; everything heavy is imported when it is used.
 """
 
 from importlib import import_module
@@ -15,6 +15,7 @@ _HOME = {
     "check": "api",
     "demo": "api",
     "load": "plan",
+    "policies": "sim.policies",
     "read": "tables",
     "solve": "api",
 }
@@ -23,7 +24,8 @@ __all__ = [*sorted(_HOME), "__version__"]  # pyright: ignore[reportUnsupportedDu
 
 def __getattr__(name: str):
     if name in _HOME:
-        return getattr(import_module(f"meio_jax.{_HOME[name]}"), name)
+        home = import_module(f"meio_jax.{_HOME[name]}")
+        return home if _HOME[name].endswith(f".{name}") else getattr(home, name)
     raise AttributeError(f"module 'meio_jax' has no attribute {name!r}")
 
 

@@ -4,6 +4,7 @@ The names that most users need; everything heavy is imported when it is used.
 """
 
 from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -16,6 +17,7 @@ _HOME = {
     "check": "api",
     "demo": "api",
     "load": "plan",
+    "policies": "sim.policies",
     "read": "tables",
     "simulate": "api",
     "solve": "api",
@@ -23,9 +25,10 @@ _HOME = {
 __all__ = [*sorted(_HOME), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(f"meio_jax.{_HOME[name]}"), name)
+        home = import_module(f"meio_jax.{_HOME[name]}")
+        return home if _HOME[name].endswith(f".{name}") else getattr(home, name)
     raise AttributeError(f"module 'meio_jax' has no attribute {name!r}")
 
 

@@ -22,7 +22,7 @@ from meio_jax.tables.units import days_per_period
 if TYPE_CHECKING:
     from meio_jax.outcome import Outcome
     from meio_jax.planner import Progress
-    from meio_jax.sim.policies import AbstractRecipe
+    from meio_jax.sim.recipe import AbstractRecipe
 
 
 def solve(
@@ -200,10 +200,9 @@ def simulate(
     if config is None:
         from meio_jax.config import from_dict
 
-        runs = [p for p in policies if isinstance(p, Plan | Path) or _is_run(p)]
-        first = runs[0] if runs else None
-        first = first if isinstance(first, Plan | None) else load(first)
-        config = from_dict(first.facts["options"]) if first else Config()
+        policies = [_loaded(p) for p in policies]
+        plans = [p for p in policies if isinstance(p, Plan)]
+        config = from_dict(plans[0].facts["options"]) if plans else Config()
     given = {"paths": paths, "seed": seed}
     config = replace(
         config,
@@ -220,8 +219,12 @@ def simulate(
     return simulate_examined(examined, config, chosen, weeks=weeks, callback=callback)
 
 
-def _is_run(policy) -> bool:
-    return isinstance(policy, str) and Path(policy).is_dir()
+def _loaded(policy):
+    """A plan where a run folder was given."""
+    folder = isinstance(policy, Path) or (
+        isinstance(policy, str) and Path(policy).is_dir()
+    )
+    return load(policy) if folder else policy
 
 
 def _checkpoint(start: Plan | str | Path | None) -> Checkpoint | None:

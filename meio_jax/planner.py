@@ -164,6 +164,28 @@ def solve_problem(
         return run.solve()
 
 
+def targets_at(
+    problem: Problem,
+    sample: Sample,
+    options: Solver,
+    prices: Float[np.ndarray, "resources nodes periods"],
+) -> tuple[Float[np.ndarray, "items periods nodes"], ...]:
+    """Targets that are best at given prices, whether or not they keep capacities.
+
+    Under the tree kernel, with the lift and the choice of items that a plan has.
+
+    Args:
+      problem: the problem.
+      sample: its scenarios.
+      options: solver options.
+      prices: money per unit of capacity; read where there is a limit.
+    """
+    with jax.enable_x64(True):
+        run = _Run(problem, sample, options, None)
+        run.prepare()
+        return run.targets_at(prices)
+
+
 class _Run:
     """One solve: what its phases share."""
 
@@ -179,7 +201,8 @@ class _Run:
         self.history: list[Progress] = []
         self.stopped = False
 
-    def solve(self) -> Solution:
+    def prepare(self) -> None:
+        """Rows, dual, ascent and evaluators."""
         coarse = tuple(coarse_group(g) for g in self.problem.groups)
         self.planning = eqx.tree_at(lambda p: p.groups, self.problem, coarse)
         rows = tuple(
@@ -189,7 +212,7 @@ class _Run:
             )
             for k, g in enumerate(coarse)
         )  # fmt: skip
-        self.dual = dual = Dual(self.planning, rows)
+        self.dual = Dual(self.planning, rows)
         self.method = self._method()
         self.evaluators = tuple(
             Evaluator(self.problem, k, self.sample) for k in range(len(coarse))
@@ -197,6 +220,21 @@ class _Run:
         self.quick = tuple(
             Evaluator(self.planning, k, self.sample) for k in range(len(coarse))
         )
+
+    def targets_at(self, prices):
+        """Targets at the prices, to the last stage of smoothing, then whole."""
+        dual, method, point = self.dual, self.method, self._start()
+        for stage in method.stages:
+            point = dual.at(
+                dual.gather(prices), point.targets, stage=stage,
+                softness=method.softness * stage, curved=False,
+            )  # fmt: skip
+        return self._probe(prices, self._whole(point.targets), 0)
+
+    def solve(self) -> Solution:
+        """Every phase."""
+        self.prepare()
+        dual = self.dual
         state, free_value = self._ascend(self._start())
         dear = self._dear()
         price, wanted = self._sharpen(state, dear)

@@ -19,7 +19,7 @@ from meio_jax.plan import Plan, load, versions
 
 if TYPE_CHECKING:
     from meio_jax.sim.lab import Decision
-    from meio_jax.sim.policies import AbstractRecipe
+    from meio_jax.sim.recipe import AbstractRecipe
 
 
 BASELINES = ("base_stock", "proportional", "days_of_cover", "buy_then_place")
@@ -175,8 +175,9 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
         raise _refuse(place, text, hint)
     targets = targets_array(plan, problem, labels, place)
     names = resource_names(problem.regimes), labels.nodes, labels.periods
+    prices = np.zeros(problem.capacities.shape)
     known = plan.checkpoint.matched(*names)
-    prices = np.zeros(problem.capacities.shape) if known is None else known
+    prices += 0 if known is None else known
     tolls, reserves = [], []
     for k, group in enumerate(problem.groups):
         window = planned.window(k)

@@ -7,7 +7,6 @@ Prints a line a week and writes `result.json` and `result.png` beside this file.
 
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -133,8 +132,9 @@ def stability(decision: Decision) -> float:
 
 def replan(problem: Problem, makers, *, scenarios: int, recent: int, show):
     """Every maker's decisions, week by week, and the seconds that they took."""
-    weekly, seconds = {m.name: [] for m in makers}, dict.fromkeys(
-        (m.name for m in makers), 0.0
+    weekly, seconds = (
+        {m.name: [] for m in makers},
+        dict.fromkeys((m.name for m in makers), 0.0),
     )
     for week in range(problem.periods):
         known = as_known(problem, FIRST + week, min(AHEAD, problem.periods))
@@ -175,7 +175,9 @@ def main() -> None:
             problem, makers, scenarios=args.scenarios, recent=args.recent, show=show
         )
     slots = np.arange(FIRST, FIRST + weeks)
-    sample = given_sample(problem, slots, count=args.paths, seed=seeds_of(SEED, 2, 1)[0])
+    sample = given_sample(
+        problem, slots, count=args.paths, seed=seeds_of(SEED, 2, 1)[0]
+    )
     records = simulate_decisions(
         problem, list(decisions.values()), sample, [sample], days=7.0
     )
@@ -194,9 +196,7 @@ def main() -> None:
 def against(records, found):
     """The plan less every rival: by draw of lead times, and by week."""
     plan, *others = records
-    p = holm(
-        np.array([paired(weekly(plan), weekly(other)).p for other in others])
-    )
+    p = holm(np.array([paired(weekly(plan), weekly(other)).p for other in others]))
     out = {}
     for other, chance in zip(others, p, strict=True):
         cost = "cost per period"

@@ -1,0 +1,50 @@
+"""What no policy can cost less than on a path: a reference, not a policy."""
+
+import numpy as np
+from jaxtyping import Float
+
+from meio_jax.kernels.cost import serve_cost
+from meio_jax.problem import Group, Problem
+from meio_jax.scenarios.sample import Sample
+from meio_jax.sim.bridge import load_cuts, make_paths
+
+
+def hindsight_cost(
+    problem: Problem, sample: Sample
+) -> Float[np.ndarray, "periods paths"]:
+    """Least cost of serving or losing all demand of each period and path, money.
+
+    sum over items i and classes q of min(min_n c_inq, p_i) D_iq: every unit is served
+    by the node where that is cheapest, or lost where that is cheaper still. Clairvoyant:
+    it knows every unit of demand before it comes, has it at that node in the very period
+    for no holding, whatever the lead time, and no capacity binds. A simulation pays at
+    least the cheapest service for a unit that it ships, lateness included, and at least
+    the penalty for one that it loses or lets wait, so summed over the horizon this is
+    below the cost of any policy on the same path; customers who wait are served, or
+    paid for at least once, within the horizon. The distance to it is what uncertainty,
+    lead times and capacities cost together, and no policy can close all of it.
+
+    Args:
+      problem: items and network; its capacities are not read.
+      sample: one scenario a path.
+    """
+    paths = make_paths(problem, sample, load_cuts(problem, sample), 0)
+    total = np.zeros((problem.periods, len(sample.weight)))
+    for group, path in zip(problem.groups, paths, strict=True):
+        least = _least(group)
+        for period, demand in enumerate(path.demand):
+            total[period] += np.einsum("qip,iq->p", np.asarray(demand, float), least)
+    return total
+
+
+def _least(group: Group):
+    """Money per unit of the cheapest service or loss, "items classes"."""
+    network, items = group.network, group.items
+    services = network.unit_cost, network.cost_per_weight, network.days_late
+    parts = [
+        np.minimum(serve_cost(services, w, late).min(axis=0), penalty)
+        for w, late, penalty in zip(
+            items.weight, items.late_cost, items.penalty, strict=True
+        )
+    ]
+    return network.spread * np.stack(parts)

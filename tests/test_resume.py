@@ -55,6 +55,9 @@ def test_a_warm_start_takes_fewer_evaluations_to_the_same_plan(kind, data, cold,
     warm = solve(data, config=FULL, start=cold if kind == "plan" else runs / "first")
     assert warm.facts["evaluations"] <= cold.facts["evaluations"]
     assert warm.facts["evaluations_before"] == cold.facts["evaluations"]
+    assert list(warm.facts["lifts"]) == list(cold.facts["lifts"])
+    first = [next(m for m in p.metrics if m["phase"] == "ascend") for p in (warm, cold)]
+    assert [m["evaluations"] for m in first] == [2, 4]  # no round of calibration
     assert_allclose(warm.cost, cold.cost, rtol=0.005)
     assert warm.bound <= cold.cost
     assert warm.facts["cost_without_capacities"] == pytest.approx(
@@ -79,6 +82,8 @@ def test_a_start_without_a_common_name_is_refused(cold, tmp_path):
 def test_the_checkpoint_of_a_plan_has_the_prices_of_its_table(cold, runs):
     kept = checkpoints.read(runs / "first" / "state.npz")
     assert_array_equal(kept.prices, cold.checkpoint.prices)
+    assert_array_equal(kept.bound_prices, cold.checkpoint.bound_prices)
+    assert kept.bound_prices.max() > 0
     for row in cold.prices.itertuples():
         at = (kept.resources.index(row.resource), kept.nodes.index(row.node),
               kept.periods.index(str(row.period)))  # fmt: skip

@@ -314,7 +314,7 @@ def _admit(world: World, tier, due, room, period):
         cut = units * part[place]
         cut = jnp.floor(cut + 1e-3) if system.whole else cut
         cut = jnp.where(over[place], cut, units)
-        room = room.at[place].add(-cut)
+        room = jnp.maximum(room.at[place].add(-cut), 0)  # real units round
         taken.append(_share(system, period)(cut, want))
     return taken, room
 

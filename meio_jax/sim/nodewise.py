@@ -88,12 +88,14 @@ def place(
     Args:
       windows: demand of some items.
       u: money per unit short.
-      total: units to split; what nodes cannot hold or use is not placed.
+      total: units to split; what does not fit below the largest targets is not placed.
     """
     ends, below = _sorted(windows.demand, windows.weight)
     below = np.broadcast_to(below, ends.shape)
-    below = np.concatenate([np.zeros_like(below[..., :1]), below[..., :-1]], axis=-1)
+    below = np.concatenate([np.zeros_like(below[..., :1]), below], axis=-1)
     low = windows.lower[..., None]
+    above = np.maximum(ends[..., -1:], low) + total[..., None, None]
+    ends = np.concatenate([ends, above], axis=-1)
     ends = np.clip(ends, low, windows.upper[..., None])
     width = np.diff(ends, axis=-1, prepend=low)
     u, h = u[:, None, :, None], windows.holding[:, None, :, None]

@@ -4,12 +4,14 @@ The names that most users need; everything heavy is imported when it is used.
 """
 
 from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Faults": "faults",
     "InputError": "faults",
+    "Outcome": "outcome",
     "Plan": "plan",
     "Tables": "tables",
     "check": "api",
@@ -17,12 +19,13 @@ _HOME = {
     "load": "plan",
     "policies": "sim.policies",
     "read": "tables",
+    "simulate": "api",
     "solve": "api",
 }
 __all__ = [*sorted(_HOME), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
         home = import_module(f"meio_jax.{_HOME[name]}")
         return home if _HOME[name].endswith(f".{name}") else getattr(home, name)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +12,17 @@ from meio_jax.checkpoint import Checkpoint, resource_names
 from meio_jax.checkpoint import read as read_checkpoint
 from meio_jax.config import Config
 from meio_jax.faults import Fault, Faults, InputError
-from meio_jax.plan import Plan
+from meio_jax.plan import Plan, load, versions
 from meio_jax.tables import Tables, examine
 from meio_jax.tables import check as check
 from meio_jax.tables import read as read
+from meio_jax.tables.hashing import digest
+from meio_jax.tables.units import days_per_period
 
 if TYPE_CHECKING:
+    from meio_jax.outcome import Outcome
     from meio_jax.planner import Progress
-
-DAYS = {"day": 1.0, "week": 7.0, "month": 30.4375}
+    from meio_jax.sim.recipe import AbstractRecipe
 
 
 def solve(
@@ -45,7 +46,8 @@ def solve(
       callback: called with a `Progress` after every evaluation of the dual; returning
         True stops the search, and the plan is made from the prices reached.
       start: an earlier plan, or its run folder: the search begins at its prices, those
-        of capacities that it does not know at 0.
+        of capacities that it does not know at 0, and keeps its calibration; where more
+        than a little has changed, plan anew.
 
     Raises:
       InputError: the tables or options have faults, it lists them all; or `start` is
@@ -126,6 +128,7 @@ def plan_examined(
         "evaluations": solution.evaluations,
         "evaluations_before": start.evaluations if start else 0,
         "stage": reached[0].stage,
+        "lifts": solution.lifts,
         "cost_without_capacities": solution.free_value,
         "certificate": solution.certificate._asdict(),
         "seconds": time.perf_counter() - begin,
@@ -144,9 +147,10 @@ def plan_examined(
         "versions": versions(),
         "device": f"{device.platform} ({device.device_kind})",
         "input_digest": mark,
+        "tables": str(Path(examined.tables.folder).resolve()),
         "options": config.to_dict(),
     }
-    days = DAYS[config.units.period]
+    days = days_per_period(config.units)
     return Plan(
         status=solution.status,
         cost=solution.cost,
@@ -158,6 +162,69 @@ def plan_examined(
         facts=facts,
         metrics=tuple(p._asdict() for p in solution.history),
     )
+
+
+def simulate(
+    tables: Tables | str | Path,
+    policies: Sequence[Plan | str | Path | AbstractRecipe],
+    *,
+    paths: int | None = None,
+    seed: int | None = None,
+    weeks: tuple[str, str] | None = None,
+    config: Config | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Simulates plans and policies side by side, on paths that no plan was made on.
+
+    Period by period: orders up to targets, receipts after random lead times, demand by
+    slots, greedy fulfilment, lost sales or backorders, docks and shipping room that
+    bind on every path. Baselines decide on the scenarios that the plan was made on.
+
+    Args:
+      tables: the tables, or the folder that holds them.
+      policies: plans, their run folders, or baselines from `meio.policies`, the
+        reference of all differences first.
+      paths: fresh paths of demand and lead times.
+      seed: of the paths.
+      weeks: first and last period of history to replay instead, as many as are planned:
+        then paths differ in lead times alone.
+      config: all options; those of the first plan unless given.
+      callback: called with the paths done and all of them, as they are done.
+
+    Raises:
+      InputError: the tables have faults, a plan was made from other tables, the weeks
+        are not in the history, or a policy's orders are no numbers.
+    """
+    from meio_jax.runs import read_policies, simulate_examined
+
+    if config is None:
+        from meio_jax.config import from_dict
+
+        policies = [_loaded(p) for p in policies]
+        plans = [p for p in policies if isinstance(p, Plan)]
+        config = from_dict(plans[0].facts["options"]) if plans else Config()
+    given = {"paths": paths, "seed": seed}
+    config = replace(
+        config,
+        simulate=replace(
+            config.simulate, **{k: v for k, v in given.items() if v is not None}
+        ),
+    )
+    if not isinstance(tables, Tables):
+        tables = read(tables)
+    examined = examine(tables, config)
+    if examined.faults.errors:
+        raise InputError(examined.faults)
+    chosen = read_policies(policies, config.solver)
+    return simulate_examined(examined, config, chosen, weeks=weeks, callback=callback)
+
+
+def _loaded(policy):
+    """A plan where a run folder was given."""
+    folder = isinstance(policy, Path) or (
+        isinstance(policy, str) and Path(policy).is_dir()
+    )
+    return load(policy) if folder else policy
 
 
 def _checkpoint(start: Plan | str | Path | None) -> Checkpoint | None:
@@ -172,13 +239,13 @@ def _place(start: Checkpoint | None, problem, names):
 
     if start is None:
         return None
-    prices = start.matched(*names)
-    if prices is None:
+    found = start.matched(*names)
+    if found is None:
         text = f"knows {_few(start.nodes)} in {_few(start.periods)}, the tables"
         text += f" {_few(names[1])} in {_few(names[2])}: no capacity is in both"
         hint = "Start from a plan of these nodes and periods, or without one"
         raise InputError(Faults([Fault("error", "R02", "start", text, hint)]))
-    return Place(prices, start.stage, start.evaluations)
+    return Place(*found, start.stage, start.evaluations, start.lifts)
 
 
 def _few(words) -> str:
@@ -192,23 +259,3 @@ def demo(*, callback=None) -> Plan:
 
     folder = demo_folder()
     return solve(folder, config=load(folder / "meio.toml"), callback=callback)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes."""
-    from importlib.metadata import version
-
-    names = "meio-jax", "jax", "jaxlib", "equinox", "optax", "numpy", "pandas"
-    return {name: version(name) for name in names}
-
-
-def digest(tables: Tables) -> str:
-    """SHA-256 of the clean tables: the same input has the same digest."""
-    from meio_jax.tables.hashing import hash_rows
-
-    total = hashlib.sha256()
-    for name, frame in tables:
-        total.update(name.encode())
-        text = frame.astype(str) if len(frame) else frame
-        total.update(hash_rows(text).tobytes())
-    return total.hexdigest()[:16]

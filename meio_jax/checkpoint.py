@@ -13,7 +13,7 @@ from meio_jax.faults import Fault, Faults, InputError
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 FILE = "state.npz"
 AXES = ("resources", "nodes", "periods")
 HINT = "Delete it, or start without it"
@@ -32,9 +32,12 @@ class Checkpoint:
       periods: names of the periods.
       prices: resources nodes periods; money per unit of capacity, >= 0; 0 where there
         is no limit.
+      bound_prices: those at which the bound is highest, or was expected to be.
       stage: stages of smoothing that the search had finished; 0 for a search whose
         first stage still ran, or where that is not known.
       evaluations: of the full dual so far.
+      lifts: factor of each group on the tree kernel's cost of a shortage; none where
+        they were not measured.
     """
 
     name: str
@@ -43,15 +46,19 @@ class Checkpoint:
     nodes: tuple[str, ...]
     periods: tuple[str, ...]
     prices: np.ndarray
+    bound_prices: np.ndarray
     stage: int = 0
     evaluations: int = 0
+    lifts: tuple[float, ...] = ()
 
-    def matched(self, resources, nodes, periods) -> np.ndarray | None:
-        """Prices at the same names in other axes, 0 for names that are not known here;
-        None where no resource, node or period is shared."""
+    def matched(
+        self, resources, nodes, periods
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Prices and bound prices at the same names in other axes, 0 for names that are
+        not known here; None where no resource, node or period is shared."""
         import numpy as np
 
-        prices = np.zeros((len(resources), len(nodes), len(periods)))
+        prices, bound_prices = np.zeros((2, len(resources), len(nodes), len(periods)))
         owns = self.resources, self.nodes, self.periods
         shared = [
             [(to, own.index(name)) for to, name in enumerate(map(str, new))
@@ -60,8 +67,9 @@ class Checkpoint:
         ]  # fmt: skip
         if all(shared):
             to, own = (np.ix_(*[[p[k] for p in x] for x in shared]) for k in (0, 1))
-            prices[to] = self.prices[own]
-        return prices if all(shared) or not self.prices.size else None
+            prices[to], bound_prices[to] = self.prices[own], self.bound_prices[own]
+        known = all(shared) or not self.prices.size
+        return (prices, bound_prices) if known else None
 
 
 def resource_names(regimes: int) -> tuple[str, ...]:
@@ -88,8 +96,9 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
                 stream, format=FORMAT, name=word(checkpoint.name),
                 digest=word(checkpoint.digest), nodes=word(checkpoint.nodes),
                 resources=word(checkpoint.resources), periods=word(checkpoint.periods),
-                prices=checkpoint.prices, stage=checkpoint.stage,
-                evaluations=checkpoint.evaluations,
+                prices=checkpoint.prices, bound_prices=checkpoint.bound_prices,
+                stage=checkpoint.stage, evaluations=checkpoint.evaluations,
+                lifts=np.array(checkpoint.lifts, float),
             )  # fmt: skip
         os.chmod(held, 0o644)
         os.replace(held, path)
@@ -116,14 +125,18 @@ def read(path: Path) -> Checkpoint:
         if found["format"] != FORMAT:
             raise ValueError(f"format {found['format']}, this version reads {FORMAT}")
         resources, nodes, periods = (tuple(found[w].tolist()) for w in AXES)
-        prices, shape = found["prices"], (len(resources), len(nodes), len(periods))
-        if prices.dtype.kind != "f" or prices.shape != shape:
-            raise ValueError(f"prices of shape {prices.shape}, its names say {shape}")
-        if not (np.isfinite(prices).all() and (prices >= 0).all()):
-            raise ValueError("a price is negative or not a number")
+        shape = len(resources), len(nodes), len(periods)
+        every = found["prices"], found["bound_prices"]
+        for prices in every:
+            if prices.dtype.kind != "f" or prices.shape != shape:
+                text = f"prices of shape {prices.shape}, its names say {shape}"
+                raise ValueError(text)
+            if not (np.isfinite(prices).all() and (prices >= 0).all()):
+                raise ValueError("a price is negative or not a number")
         return Checkpoint(
             str(found["name"]), str(found["digest"]), resources, nodes, periods,
-            prices, int(found["stage"]), int(found["evaluations"]),
+            *every, int(found["stage"]), int(found["evaluations"]),
+            tuple(found["lifts"].tolist()),
         )  # fmt: skip
     except Exception as error:  # a damaged archive raises a zoo of them
         what = f"no entry {error}" if isinstance(error, KeyError) else error

@@ -99,6 +99,46 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume) -> None:
 
 
 @main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--policy", "names", multiple=True, help="A baseline, as base_stock.")
+@click.option("--paths", type=click.IntRange(1), help="Fresh paths.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the paths.")
+@click.option("--slots", type=click.IntRange(1), help="Parts of a period.")
+@click.option("--weeks", help="Periods of history to replay: FIRST:LAST.")
+@click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the results.")
+@click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
+def simulate(runs, names, paths, seed, slots, weeks, tables, out, csv) -> None:
+    """Simulate run folders RUNS, and baselines, side by side on fresh paths."""
+    from meio_jax import load
+    from meio_jax.config import from_dict, with_overrides
+
+    if weeks is not None and weeks.count(":") != 1:
+        raise click.UsageError(f"--weeks {weeks}: write FIRST:LAST")
+    plans = [load(run) for run in runs]
+    given = {"paths": paths, "seed": seed, "slots": slots}
+    sets = [f"simulate.{k}={v}" for k, v in given.items() if v is not None]
+    config = with_overrides(from_dict(plans[0].facts["options"]), sets)
+    folder = tables or Path(plans[0].facts["tables"])
+    out = out or runs[0] / "simulation"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise _Refusal(f"{out} is there already; choose a new folder with --out")
+    if not folder.is_dir():
+        raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
+    import meio_jax as meio
+
+    log = _Log()
+    outcome = meio.simulate(
+        meio.read(folder), [*plans, *(names or config.simulate.policies)],
+        weeks=tuple(weeks.split(":")) if weeks else None, config=config,
+        callback=_Paths(log),
+    )  # fmt: skip
+    _show_outcome(log, outcome)
+    outcome.save(out, csv=csv)
+    log.line(f"time     {outcome.facts['seconds']:.1f} s, results in {out}")
+
+
+@main.command()
 @click.option(
     "--write", type=click.Path(path_type=Path), help="Write the demo's tables."
 )
@@ -174,7 +214,8 @@ def _run(
     log.line(_verdict(examined.faults))
     for text in str(examined.faults).splitlines():
         log.line(f"         {text}")
-    from meio_jax.api import digest, plan_examined
+    from meio_jax.api import plan_examined
+    from meio_jax.tables.hashing import digest
 
     mark = digest(examined.tables)
     start = _newest(home, name, mark, log) if resume else None
@@ -183,15 +224,30 @@ def _run(
         examined, config, show, start=start, keep=keeper, input_digest=mark
     )
     show.end()
+    outcome = _simulated(examined, config, plan, mark, log)
     plan.facts["command_seconds"] = round(time.perf_counter() - begin, 1)
-    _summary(log, plan, config, out)
+    _summary(log, plan, config, out, outcome)
     plan.save(out, csv=config.output.csv, log="\n".join(log.lines) + "\n")
+    if outcome is not None:
+        outcome.save(out / "simulation", csv=config.output.csv)
     keeper.drop()
     if as_json:
         click.echo((out / "run.json").read_text(), nl=False)
     if plan.status == "optimal_within_gap":
         sys.exit(DONE)
     sys.exit(STOPPED)
+
+
+def _simulated(examined, config, plan, mark: str, log: _Log):
+    """The plan beside the baselines that were asked for, on fresh paths."""
+    if not config.simulate.paths:
+        return None
+    from meio_jax.runs import read_policies, simulate_examined
+
+    policies = [plan, *read_policies(config.simulate.policies, config.solver)]
+    return simulate_examined(
+        examined, config, policies, callback=_Paths(log), input_digest=mark
+    )
 
 
 def _newest(home: Path, name: str, mark: str, log: _Log):
@@ -275,6 +331,57 @@ class _Progress:
             click.echo("\r" + " " * 90 + "\r", nl=False, err=True)
 
 
+class _Paths:
+    """A live line of the paths that are simulated, on a terminal."""
+
+    def __init__(self, log: _Log):
+        self.log, self.live = log, sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.live:
+            end = "\n" if done == total else ""
+            text = f"\rsimulate {done:,} of {total:,} paths"
+            click.echo(text + end, nl=False, err=True)
+
+
+SHOWN = (  # metric, name, decimals; of shares, per cent
+    ("cost per period", "cost a {period}", 0),
+    ("fill rate", "served", 1),
+    ("on promise rate", "on promise", 1),
+    ("local share", "from the home node", 1),
+    ("shipping cost per unit", "shipping a unit", 2),
+    ("stock units", "stock, units", 0),
+    ("storage above capacity, share of node-periods", "storage above capacity", 1),
+)
+
+
+def _show_outcome(log: _Log, outcome) -> None:
+    """A line for each policy and metric: the mean, its interval, the difference."""
+    facts, table = outcome.facts, outcome.kpis.set_index(["policy", "metric"])
+    first, *others = outcome.policies
+    what = f"{facts['paths']:,} fresh paths"
+    if facts["weeks"]:
+        what = f"{' to '.join(facts['weeks'])}, {facts['paths']:,} draws of lead times"
+    log.line(f"simulated on {what}; mean and half of its 95 % interval")
+    for metric, name, digits in SHOWN:
+        if (first, metric) not in table.index:
+            continue
+        share = metric.endswith(("rate", "share", "node-periods"))
+        form = f"{{:.{digits}%}}" if share else f"{{:,.{digits}f}}"
+        form = form.format
+        for k, policy in enumerate(outcome.policies):
+            row = table.loc[(policy, metric)]
+            half = (row["high"] - row["low"]) / 2
+            label = name.format(period=facts["period"]) if k == 0 else ""
+            line = f"  {label:<24}{policy:<16}{form(row['value']):>12}"
+            line += f" +-{form(half)}" if half == half else ""
+            if policy in others:
+                gap = [row[f"difference{x}"] for x in ("", "_low", "_high")]
+                line = f"{line:<68}{form(gap[0]):>10}"
+                line += f" ({form(gap[1])} to {form(gap[2])})" if half == half else ""
+            log.line(line)
+
+
 def _run_folder(runs: Path, name: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder, k = runs / f"{stamp}-{name}", 1
@@ -322,7 +429,7 @@ def _verdict(faults) -> str:
     return f"check    {plural(errors, 'error')}, {plural(warnings, 'warning')}"
 
 
-def _summary(log: _Log, plan, config, out: Path) -> None:
+def _summary(log: _Log, plan, config, out: Path, outcome) -> None:
     asked = f"gap {plan.gap:.2%} (asked {config.solver.gap:.2%})"
     over = plan.prices["utilization"].max() if len(plan.prices) else 0.0
     fits = "every capacity is respected"
@@ -366,6 +473,8 @@ def _summary(log: _Log, plan, config, out: Path) -> None:
             f"dearest  {node} {resource}: one more {unit} is worth up to "
             f"{rows['price'].max():.3g} {config.units.currency} a {config.units.period}"
         )
+    if outcome is not None:
+        _show_outcome(log, outcome)
     log.line(f"time     {plan.facts['command_seconds']} s, results in {out}")
 
 

@@ -67,6 +67,11 @@ def _falling(value: Any) -> str:
     return "" if good else "must be a list of positive numbers, each below the last"
 
 
+def _words(value: Any) -> str:
+    good = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+    return "" if good else 'must be a list of names, as in ["base_stock"]'
+
+
 def _option(default: Any, test: Test) -> Any:
     return field(default=default, metadata={"test": test})
 
@@ -207,6 +212,24 @@ class Solver(_Section):
 
 
 @dataclass(frozen=True)
+class Simulate(_Section):
+    """How plans are simulated.
+
+    Attributes:
+      paths: fresh paths of demand and lead times; 0 for no simulation after a solve.
+      seed: of the paths; plans are made on draws of another family.
+      slots: parts of a period in which its demand comes; each is served by what it
+        finds.
+      policies: what a solved plan is compared with.
+    """
+
+    paths: int = _count(64, low=0)
+    seed: int = _count(1, low=0)
+    slots: int = _count(1, low=1, high=1000)
+    policies: tuple[str, ...] = _option(("base_stock",), _words)
+
+
+@dataclass(frozen=True)
 class Output(_Section):
     """What is written.
 
@@ -229,6 +252,7 @@ class Config:
       scenarios: how demand scenarios are drawn.
       economics: costs where the tables leave them out.
       solver: how the dual is solved, and when it stops.
+      simulate: how plans are simulated.
       output: what is written.
       source: path of the TOML file that was read, or "".
       given: options set in the file or by an override, such as "problem.horizon".
@@ -239,6 +263,7 @@ class Config:
     scenarios: Scenarios = Scenarios()
     economics: Economics = Economics()
     solver: Solver = Solver()
+    simulate: Simulate = Simulate()
     output: Output = Output()
     source: str = field(default="", compare=False)
     given: frozenset[str] = field(default=frozenset(), compare=False)
@@ -318,6 +343,19 @@ def parse(text: str, name: str = "meio.toml") -> Config:
     return _merge(Config(), options, place)
 
 
+def from_dict(options: Mapping[str, Any], name: str = "run.json") -> Config:
+    """The config that `Config.to_dict` gave.
+
+    Args:
+      options: sections and options as plain values.
+      name: of where they come from, for messages.
+
+    Raises:
+      InputError: with everything that is wrong in them.
+    """
+    return _merge(Config(), options, lambda *_: name)
+
+
 def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
     """A config with some options replaced.
 
@@ -394,7 +432,7 @@ def _merge(
 
 def _typed(value: Any, default: Any) -> Any:
     if isinstance(default, tuple):
-        return tuple(float(v) for v in value)
+        return tuple(v if isinstance(v, str) else float(v) for v in value)
     if isinstance(default, float):
         return float(value)
     return value

@@ -72,17 +72,20 @@ class Plan:
         nodes, periods = (tuple(dict.fromkeys(table[c])) for c in ("node", "period"))
         node = np.array([nodes.index(n) for n in table["node"]], int)
         period = np.array([periods.index(t) for t in table["period"]], int)
-        prices = np.zeros((len(resources), len(nodes), len(periods)))
+        prices, bound_prices = np.zeros((2, len(resources), len(nodes), len(periods)))
         for k, resource in enumerate(resources):
             word, _, regime = resource.partition(" ")
             rows = (table["resource"] == word).to_numpy(bool)
+            at = k, node[rows], period[rows]
             column = f"price_regime_{regime}" if regime else "price"
-            prices[k, node[rows], period[rows]] = table[column][rows]
+            prices[at] = table[column][rows]
+            bound_prices[at] = table[f"bound_{column}"][rows]
         of = lambda key, default: self.facts.get(key, default)
         return checkpoints.Checkpoint(
             of("name", ""), of("input_digest", ""), resources,
-            tuple(map(str, nodes)), tuple(map(str, periods)), prices,
+            tuple(map(str, nodes)), tuple(map(str, periods)), prices, bound_prices,
             of("stage", 0), of("evaluations_before", 0) + of("evaluations", 0),
+            tuple(of("lifts", ())),
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -170,6 +173,14 @@ def load(folder: str | Path) -> Plan:
         status, cost, -math.inf if bound is None else bound,
         facts=facts, metrics=metrics, **tables,
     )  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    from importlib.metadata import version
+
+    names = "meio-jax", "jax", "jaxlib", "equinox", "optax", "numpy", "pandas"
+    return {name: version(name) for name in names}
 
 
 def move_in(held: Path, folder: Path) -> None:

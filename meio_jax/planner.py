@@ -16,12 +16,13 @@ from meio_jax.config import Solver
 from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows, take_chunks
+from meio_jax.dual.use import window_tolls
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
 from meio_jax.recover.certify import Certificate, certify
 from meio_jax.recover.chain import raise_targets
-from meio_jax.recover.evaluate import Evaluator, Outcome, node_use
+from meio_jax.recover.evaluate import Evaluator, Outcome, node_use, violation
 from meio_jax.recover.repair import add_units, cut_units
 from meio_jax.recover.round import round_targets
 from meio_jax.recover.sharpen import sharpen
@@ -85,6 +86,7 @@ class Solution(NamedTuple):
       tolls: price of a window shipment in each regime that steers fulfilment, of each
         group.
       evaluations: of the full dual.
+      lifts: factor of each group on the tree kernel's cost of a shortage in planning.
       history: lines of the log.
     """
 
@@ -99,6 +101,7 @@ class Solution(NamedTuple):
     outcomes: tuple[Outcome, ...]
     tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
     evaluations: int
+    lifts: tuple[float, ...]
     history: tuple[Progress, ...]
 
     @property
@@ -118,13 +121,18 @@ class Place(NamedTuple):
 
     Attributes:
       prices: money per unit of capacity, >= 0; 0 where there is no limit.
+      bound_prices: where the ascent to the bound's prices begins.
       stage: stages of smoothing that are done.
       evaluations: of the full dual so far.
+      lifts: factor of each group on the tree kernel's cost of a shortage; none where
+        they are to be measured.
     """
 
     prices: Float[np.ndarray, "resources nodes periods"]
+    bound_prices: Float[np.ndarray, "resources nodes periods"]
     stage: int = 0
     evaluations: int = 0
+    lifts: tuple[float, ...] = ()
 
 
 Callback = Callable[[Progress], bool | None]
@@ -228,11 +236,12 @@ class _Run:
         self.prepare()
         dual = self.dual
         state, free_value = self._ascend(self._start())
-        price, wanted = self._sharpen(state)
+        dear = self._dear()
+        price, wanted = self._sharpen(state, dear)
         prices = dual.spread(price)
         targets, outcomes, tolls, use = self._recover(prices, wanted, state)
         cost = sum(o.cost for o in outcomes)
-        bound_prices = self._bound_prices(state, prices)
+        bound_prices = self._bound_prices(state, prices, dear)
         certificate = certify(
             self.given, self.sample, bound_prices, targets, outcomes, use,
             count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
@@ -241,7 +250,7 @@ class _Run:
         status = self._status(cost, certificate.low, use)
         return Solution(
             status, cost, certificate, free_value, prices, bound_prices, use, targets,
-            outcomes, tolls, dual.evaluations, tuple(self.history),
+            outcomes, tolls, dual.evaluations, self._lifts(), tuple(self.history),
         )  # fmt: skip
 
     def _dtype(self):
@@ -280,19 +289,27 @@ class _Run:
         )  # fmt: skip
 
     def _start(self):
-        """Targets at no price, lifted."""
-        dual, method = self.dual, self.method
-        point = dual.at(
-            np.zeros(dual.limited.size), dual.start(), stage=method.stages[0],
-            softness=method.softness, curved=True,
-        )  # fmt: skip
-        if self.options.calibrate:
+        """Targets at no price, lifted: prices to begin at belong to their lifts."""
+        calibrate = self.options.calibrate
+        known = self.begun.lifts if self.begun else ()
+        if calibrate and len(known) == len(self.dual.rows):
+            self._lift(known)
+            calibrate = False
+        point = self._free(self.dual.start())
+        if calibrate:
             point = self._calibrate(point)
         self.free_value = point.value
         if np.isfinite(self.problem.item_limit).any():
             point = self._choose(point)
         self._carry(point)
         return point
+
+    def _free(self, targets):
+        """The dual at no price, searching from the given targets."""
+        return self.dual.at(
+            np.zeros(self.dual.limited.size), targets, stage=self.method.stages[0],
+            softness=self.method.softness, curved=True,
+        )  # fmt: skip
 
     def _choose(self, point):
         """Closes nodes that limit the number of items to all but the best ones, by what
@@ -310,10 +327,7 @@ class _Run:
                 zip(dual.rows, self.problem.groups, strict=True)
             )
         )
-        return dual.at(
-            point.price, point.targets, stage=self.method.stages[0],
-            softness=self.method.softness, curved=True,
-        )  # fmt: skip
+        return self._free(point.targets)
 
     def _ascend(self, point):
         """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
@@ -336,11 +350,10 @@ class _Run:
         self.method = replace(self.method, stages=stages[self.before :])
         return self.dual.gather(self.begun.prices)
 
-    def _sharpen(self, state):
+    def _sharpen(self, state, chosen):
         """Prices and targets from exact solutions of the items that matter, and the
         tree kernel tilted so that its optimum is there too: it values single units."""
         dual, small = self.dual, self._small()
-        chosen = self._dear()
         if not sum(map(len, chosen)):
             return state.point.price, self._whole(state.point.targets)
 
@@ -402,22 +415,20 @@ class _Run:
             tilted.append(replace(rows, tilt=tilt.astype(rows.tilt.dtype)))
         dual.rows = tuple(tilted)
 
-    def _bound_prices(self, state, prices):
+    def _bound_prices(self, state, prices, dear):
         """Prices to prove a bound at: those of exact rounds, else of the tree kernel
         without lifts, which raise prices above what the exact dual asks for."""
-        lifts = [float(rows.lift) for rows in self.dual.rows]
-        exact = sum(map(len, self._dear()))
-        if exact or max(lifts) == 1 or not self.dual.limited.size:
+        lifts = self._lifts()
+        if any(map(len, dear)) or max(lifts) == 1 or not self.dual.limited.size:
             return prices
-        lifted = self.dual.rows
-        self.dual.rows = tuple(
-            replace(rows, lift=jnp.ones_like(rows.lift)) for rows in lifted
-        )
+        self._lift([1.0] * len(lifts))
         last = replace(self.method, stages=self.method.stages[-1:])
         price = state.point.price / max(lifts)
+        if self.begun:
+            price = self.dual.gather(self.begun.bound_prices)
         start = last.init(self.dual, price, state.point.targets)
         found = self._climb(last, start, max(self._most() // 2, 2), "certify")
-        self.dual.rows = lifted
+        self._lift(lifts)
         return self.dual.spread(found.point.price)
 
     def _climb(self, method, state, most, phase="ascend"):
@@ -441,22 +452,24 @@ class _Run:
         items, saves so much under K3 and so much under K1: their ratio lifts K1 in
         plans and prices, never in the bound.
         """
-        free = np.zeros(self.dual.limited.size)
         trials = [self._trial(k) for k in range(len(self.dual.rows))]
         for _ in range(LIFTS):
             lifts = [
                 trial(np.asarray(y, float))
                 for trial, y in zip(trials, point.targets, strict=True)
             ]
-            self.dual.rows = tuple(
-                eqx.tree_at(lambda r: r.lift, rows, jnp.asarray(lift, rows.lift.dtype))
-                for rows, lift in zip(self.dual.rows, lifts, strict=True)
-            )
-            point = self.dual.at(
-                free, point.targets, stage=self.method.stages[0],
-                softness=self.method.softness, curved=True,
-            )  # fmt: skip
+            self._lift(lifts)
+            point = self._free(point.targets)
         return point
+
+    def _lifts(self) -> tuple[float, ...]:
+        return tuple(float(rows.lift) for rows in self.dual.rows)
+
+    def _lift(self, lifts) -> None:
+        self.dual.rows = tuple(
+            replace(rows, lift=jnp.asarray(lift, rows.lift.dtype))
+            for rows, lift in zip(self.dual.rows, lifts, strict=True)
+        )
 
     def _trial(self, k):
         """What a tenth more stock saves under K3 over what it saves under K1."""
@@ -520,7 +533,7 @@ class _Run:
         or less of an item decides what else fits.
         """
         tolls = tuple(
-            shipment_tolls(prices[:, g.network.node], e.window)
+            window_tolls(prices[:, g.network.node], e.window)
             for g, e in zip(self.problem.groups, self.evaluators, strict=True)
         )
         whole = self.options.whole_units
@@ -686,35 +699,11 @@ class _Run:
         )  # fmt: skip
         self.history.append(line)
         if self.keep is not None and phase in ("ascend", "exact"):
-            prices = self.dual.spread(price)
-            stage = self.before + state.stage
-            self.keep(Place(prices, stage, self.dual.evaluations))
+            prices, lifts = self.dual.spread(price), self._lifts()
+            stage, count = self.before + state.stage, self.dual.evaluations
+            self.keep(Place(prices, prices / max(lifts), stage, count, lifts))
         if self.callback is not None and self.callback(line):
             self.stopped = True
-
-
-def shipment_tolls(
-    prices: Float[np.ndarray, "resources nodes periods"],
-    window: Float[np.ndarray, " nodes"],
-) -> Float[np.ndarray, "regimes nodes periods"]:
-    """Price of a window shipment in each regime from each node in each period.
-
-    Args:
-      prices: of the nodes of a group, money per unit of capacity.
-      window: mean periods that an order of each node protects.
-    """
-    later = np.pad(prices[1][:, 1:], ((0, 0), (0, 1)))
-    return (prices[2:] + later) / window[:, None]
-
-
-def violation(problem: Problem, use) -> float:
-    """Largest relative use above capacity, 0 when every capacity is respected."""
-    capacity = problem.capacities
-    limited = np.isfinite(capacity)
-    over = use[limited] - capacity[limited]
-    size = np.maximum(capacity[limited], 1e-9)
-    over = np.where(over > 1e-9 * np.maximum(size, 1), over / np.maximum(size, 1e-3), 0)
-    return float(np.max(over, initial=0.0))
 
 
 def coarse_group(group: Group, limit: int = CLASSES) -> Group:

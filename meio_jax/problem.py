@@ -140,7 +140,9 @@ class Problem(eqx.Module):
     Attributes:
       groups: the items by the set of buildings that may hold them.
       storage: volume that fits into a node at the start of a period; inf for no limit.
-      inbound: units that a node can receive in a period, in expectation.
+      inbound: units that a node can receive in a period, in expectation. Stock left
+        after the last period is worth what it cost and saves no receipt: where inbound
+        binds, its last prices fall and targets with them.
       outbound: units that a node can ship in a period, in expectation within each
         regime of load.
       item_limit: different items that a node may hold; inf for no limit. Those whose

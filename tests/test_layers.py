@@ -22,12 +22,15 @@ LEFT = {  # each room and the rooms that it may import
     "recover": "problem scenarios kernels dual",
     "planner": "config problem network scenarios kernels dual recover",
     "sim": "faults config problem network scenarios kernels dual recover planner",
-    "tables": "faults config problem network",
+    "tables": "faults config problem network stats",
     "checkpoint": "faults",
     "plan": "faults checkpoint tables",
     "instances": "",
+    "stats": "",
+    "outcome": "faults plan tables",
+    "runs": "faults checkpoint config problem scenarios dual sim tables plan outcome",
     "api": "faults checkpoint config problem network scenarios kernels dual recover"
-    " planner tables plan instances",
+    " planner tables plan instances outcome runs",
 }
 LEFT["cli"] = " ".join(LEFT)  # it alone sees them all
 FILES = sorted(ROOT.rglob("*.py"))

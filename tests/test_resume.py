@@ -46,7 +46,8 @@ def some(**changes) -> Checkpoint:
     """Prices of two nodes in two weeks, all different."""
     prices = np.arange(12.0).reshape(3, 2, 2)
     names = ("storage", "inbound", "outbound"), ("EAST", "WEST"), ("1", "2")
-    return replace(Checkpoint("data", "abc", *names, prices, 1, 7), **changes)
+    first = Checkpoint("data", "abc", *names, prices, prices / 2, 1, 7, (1.5,))
+    return replace(first, **changes)
 
 
 @pytest.mark.parametrize("kind", ["plan", "folder"])
@@ -54,6 +55,9 @@ def test_a_warm_start_takes_fewer_evaluations_to_the_same_plan(kind, data, cold,
     warm = solve(data, config=FULL, start=cold if kind == "plan" else runs / "first")
     assert warm.facts["evaluations"] <= cold.facts["evaluations"]
     assert warm.facts["evaluations_before"] == cold.facts["evaluations"]
+    assert list(warm.facts["lifts"]) == list(cold.facts["lifts"])
+    first = [next(m for m in p.metrics if m["phase"] == "ascend") for p in (warm, cold)]
+    assert [m["evaluations"] for m in first] == [2, 4]  # no round of calibration
     assert_allclose(warm.cost, cold.cost, rtol=0.005)
     assert warm.bound <= cold.cost
     assert warm.facts["cost_without_capacities"] == pytest.approx(
@@ -78,6 +82,8 @@ def test_a_start_without_a_common_name_is_refused(cold, tmp_path):
 def test_the_checkpoint_of_a_plan_has_the_prices_of_its_table(cold, runs):
     kept = checkpoints.read(runs / "first" / "state.npz")
     assert_array_equal(kept.prices, cold.checkpoint.prices)
+    assert_array_equal(kept.bound_prices, cold.checkpoint.bound_prices)
+    assert kept.bound_prices.max() > 0
     for row in cold.prices.itertuples():
         at = (kept.resources.index(row.resource), kept.nodes.index(row.node),
               kept.periods.index(str(row.period)))  # fmt: skip
@@ -108,7 +114,7 @@ def test_prices_are_matched_by_name():
     assert found is not None
     expected = np.zeros((3, 2, 2))
     expected[0, 0, 0], expected[1, 0, 0] = 3, 7
-    assert_array_equal(found, expected)
+    assert_array_equal(found, (expected, expected / 2))
     assert some().matched(resources, nodes, ("8", "9")) is None
 
 
@@ -118,7 +124,9 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path):
     checkpoints.write(some(stage=2), path)
     again = checkpoints.read(path)
     assert_array_equal(again.prices, some().prices)
-    assert replace(again, prices=None).__dict__ == some(stage=2, prices=None).__dict__
+    assert_array_equal(again.bound_prices, some().bound_prices)
+    none = {"prices": None, "bound_prices": None}
+    assert replace(again, **none).__dict__ == some(stage=2, **none).__dict__
     assert names(path.parent) == {"state.npz"}
 
 
@@ -167,7 +175,7 @@ def damaged(path, damage):
 DAMAGE = {
     "missing": "is missing", "empty": "cannot be read", "cut short": "cannot be read",
     "text": "cannot be read", "a flipped bit": "CRC", "an array": "cannot be read",
-    "other arrays": "no format", "other format": "format 99, this version reads 1",
+    "other arrays": "no format", "other format": "format 99, this version reads 2",
     "names that do not fit": r"shape \(3, 2, 2\), its names say \(3, 1, 2\)",
     "a negative price": "a price is negative",
 }  # fmt: skip

@@ -6,9 +6,6 @@ Prints a line per method and horizon; writes `result.json` and `result.png` besi
 file.
 """
 
-import argparse
-import json
-import subprocess
 import time
 from pathlib import Path
 
@@ -16,11 +13,12 @@ import jax
 import numpy as np
 import optax
 
+from experiments import record
 from experiments.dual_methods.instance import SOFTNESS, STAGE, dual
-from meio_jax.api import versions
 from meio_jax.dual.ascend import LBFGS, FirstOrder, Newton, residuals
 
 GAPS = 1e-2, 1e-3, 1e-4, 1e-5
+TICKS = 1, 2, 5, 10, 20, 60  # evaluations
 GROWTH = 0.01  # of demand, before the warm start
 
 
@@ -103,50 +101,41 @@ def draw(rows: list[dict], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     horizons = sorted({r["periods"] for r in rows})
-    figure, panels = plt.subplots(1, len(horizons), figsize=(10, 3.4), sharey=True)
+    figure, panels = plt.subplots(
+        1, len(horizons), figsize=(10, 3.8), sharey=True, layout="constrained"
+    )
+    colours = {"newton": "C0", "lbfgs": "C1", "adam": "C2"}
     for axes, periods in zip(panels, horizons, strict=True):
         for r in rows:
             if r["periods"] == periods:
                 style = "-" if r["start"] == "cold" else ":"
                 gaps = np.maximum(r["gaps"], 1e-8)
-                label = f"{r['method']}, {r['start']}"
-                axes.plot(np.arange(1, len(gaps) + 1), gaps, style, label=label)
+                axes.plot(
+                    np.arange(1, len(gaps) + 1), gaps, style,
+                    color=colours[r["method"]], label=f"{r['method']}, {r['start']}",
+                )  # fmt: skip
         axes.set(title=f"{periods} periods", xlabel="evaluations", xscale="log")
         axes.set(yscale="log")
+        axes.set_xticks(TICKS, [str(k) for k in TICKS])
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("relative dual gap")
-    panels[0].legend(fontsize=7)
-    figure.tight_layout()
+    panels[0].set_ylabel("relative dual gap, 1e-8 or less")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6)
     figure.savefig(path, dpi=120)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the experiment from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a small case, no plot")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    args = parser.parse_args(arguments)
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True,
-        cwd=Path(__file__).parent, check=False,
-    )  # fmt: skip
+    args = record.parser(__doc__, __file__).parse_args(arguments)
+    run = record.Record(args)
     items, horizons, most = (8, (2,), 20) if args.quick else (100, (2, 6, 13), 60)
     with jax.enable_x64(True):
         rows = [row for periods in horizons for row in measure(items, periods, most)]
-    device = jax.devices()[0]
-    result = {
-        "command": "--quick" if args.quick else "",
-        "items": items,
-        "gaps": GAPS,
-        "growth_before_warm_start": GROWTH,
-        "most_evaluations": most,
-        "seed": 0,
-        "rows": rows,
-        "commit": commit.stdout.strip(),
-        "device": f"{device.platform} ({device.device_kind})",
-        "versions": versions(),
-    }
-    (args.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    run.write(
+        items=items, gaps=GAPS, growth_before_warm_start=GROWTH,
+        most_evaluations=most, seed=0, rows=rows,
+    )  # fmt: skip
     if not args.quick:
         draw(rows, args.out / "result.png")
 

@@ -1,21 +1,26 @@
 """Plans the flagship: 2,000 items, 13 weeks, from the first 156 weeks of history.
 
-    python -m experiments.flagship.run DATA/flagship [--items 200] [--quick]
+    python -m experiments.flagship.run DATA/flagship [--items 200] [--warm] [--quick]
 
 Prints the solver's log and writes `result.json` beside this file: seconds, peak memory,
-evaluations, gap, prices, device and versions.
+evaluations, gap, prices, device and versions. With `--warm` demand then grows by 1 %
+and is planned again from the prices reached.
 """
 
-import argparse
-import json
 import resource
-import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 import meio_jax as meio
+from experiments import record
 from experiments.flagship.reader import read_flagship
 from meio_jax.config import Config
+
+GROWTH = 0.01  # of demand, before the warm start
+SEED = 1  # of its rounding
 
 
 def options(quick: bool) -> Config:
@@ -33,33 +38,33 @@ def options(quick: bool) -> Config:
     )  # fmt: skip
 
 
-def main() -> None:
-    """Runs the experiment from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--items", type=int)
-    parser.add_argument("--tightness", type=float, default=1.0)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    args = parser.parse_args()
-    begin = time.perf_counter()
-    frames = read_flagship(
-        args.data, items=args.items, tightness=args.tightness, shipping_charge=1.0
+def grow(history: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """The history with quantities larger by a share, rounded up or down at random so
+    that they stay whole units and grow by that share in the mean."""
+    rng = np.random.default_rng(seed)
+    more = history["quantity"].to_numpy(float) * (1 + share)
+    return history.assign(quantity=np.floor(more + rng.random(len(more))).astype(int))
+
+
+def show(line) -> None:
+    print(
+        f"{line.phase:<8}{line.evaluations:>5}{line.value:>16,.0f}"
+        f"{line.violation:>12.2%}{line.priced:>7}{line.seconds:>9.1f} s",
+        flush=True,
     )
-    tables = meio.Tables(**frames)
-    read = time.perf_counter() - begin
 
-    def show(line) -> None:
-        print(
-            f"{line.phase:<8}{line.evaluations:>5}{line.value:>16,.0f}"
-            f"{line.violation:>12.2%}{line.priced:>7}{line.seconds:>9.1f} s",
-            flush=True,
-        )
 
-    plan = meio.solve(tables, config=options(args.quick), callback=show)
-    priced = plan.prices[plan.prices["price"] > 1e-9]
-    result = {
-        "command": f"--items {args.items} --tightness {args.tightness}",
+def facts(plan: meio.Plan) -> dict:
+    """What a solve took and what it proved; evaluations by the phase they served."""
+    steps = pd.DataFrame(plan.metrics).groupby("phase", sort=False)["evaluations"]
+    last = steps.max()
+    first = steps.min()
+    ascent = int(last["ascend"] - first["ascend"]) + 1
+    total = plan.facts["evaluations"]
+    values = np.array([m["value"] for m in plan.metrics if m["phase"] == "ascend"])
+    apart = values.max() - np.maximum.accumulate(values)
+    near = np.argmax(apart <= 1e-3 * abs(values.max()))
+    return {
         "status": plan.status,
         "cost": plan.cost,
         "bound": plan.bound,
@@ -69,22 +74,54 @@ def main() -> None:
             m["violation"] for m in plan.metrics if m["phase"] == "repair"
         ),
         "cost_without_capacities": plan.facts["cost_without_capacities"],
-        "evaluations": plan.facts["evaluations"],
-        "capacities_priced": len(priced),
-        "priced_by_resource": priced["resource"].value_counts().to_dict(),
-        "fullest": float(plan.prices["utilization"].max()),
-        "kpis": dict(zip(plan.kpis["metric"], plan.kpis["value"], strict=True)),
-        "seconds_reading": round(read, 1),
-        "seconds": round(time.perf_counter() - begin, 1),
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "sizes": plan.facts["sizes"],
-        "scenarios": plan.facts["scenarios"],
-        "device": plan.facts["device"],
-        "versions": plan.facts["versions"],
+        "evaluations": {
+            "start and calibration": int(first["ascend"]) - 1,
+            "ascent": ascent,
+            "ascent, to 1e-3 below its top": int(near) + 1,
+            "prices of the bound": total - int(last["ascend"]),
+            "all": total,
+        },
+        "dual_values": values.tolist(),
+        "lifts": plan.facts["lifts"],
+        "solve_seconds": round(plan.facts["seconds"], 1),
     }
-    name = "quick.json" if args.quick else "result.json"
-    (args.out / name).write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the experiment from the command line."""
+    parser = record.parser(__doc__, __file__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--items", type=int)
+    parser.add_argument("--tightness", type=float, default=1.0)
+    parser.add_argument("--warm", action="store_true", help="demand + 1 %, again")
+    args = parser.parse_args(arguments)
+    run = record.Record(args)
+    frames = read_flagship(
+        args.data, items=args.items, tightness=args.tightness, shipping_charge=1.0
+    )
+    config = options(args.quick)
+    plan = meio.solve(meio.Tables(**frames), config=config, callback=show)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    warm = {}
+    if args.warm:
+        frames["history"] = grow(frames["history"], GROWTH, SEED)
+        again = meio.solve(
+            meio.Tables(**frames), config=config, callback=show, start=plan
+        )
+        warm = {"growth": GROWTH, "seed_of_rounding": SEED, **facts(again)}
+    priced = plan.prices[plan.prices["price"] > 1e-9]
+    run.write(
+        **facts(plan),
+        warm=warm,
+        capacities_priced=len(priced),
+        priced_by_resource=priced["resource"].value_counts().to_dict(),
+        fullest=float(plan.prices["utilization"].max()),
+        kpis=dict(zip(plan.kpis["metric"], plan.kpis["value"], strict=True)),
+        peak_memory_gb=memory,
+        sizes=plan.facts["sizes"],
+        scenarios=plan.facts["scenarios"],
+        seed=config.scenarios.seed,
+    )
     columns = ["node", "resource", "period", "price", "use", "capacity"]
     print(priced.sort_values("price").tail(8)[columns].to_string(index=False))
 

@@ -5,7 +5,6 @@
 Without DATA the shipped demo is planned. Writes `result.json` beside this file.
 """
 
-import argparse
 import json
 import time
 from dataclasses import replace
@@ -19,8 +18,8 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
 import meio_jax as meio
+from experiments import record
 from experiments.flagship.reader import read_flagship
-from meio_jax.api import versions
 from meio_jax.config import Config
 from meio_jax.dual.exact import solve_items
 from meio_jax.dual.prices import Dual
@@ -177,23 +176,22 @@ def fresh_cost(problem, solution, seed, count) -> tuple[float, float]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the experiment from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = record.parser(__doc__, __file__)
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--periods", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--certify", type=int, default=100)
     parser.add_argument("--tightness", type=float, default=1.3)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args(arguments)
     if args.quick:
         args.items, args.certify = min(args.items, 20), 2
+    run = record.Record(args)
     problem, config = instance(args)
     count = 8 if args.quick else 64
     sample = draw_sample(problem, count=count, seed=config.scenarios.seed)
-    result: dict = {
-        "question": __doc__.splitlines()[0],
+    plans: dict = {}
+    facts = {
         "items": [len(g.items) for g in problem.groups],
         "nodes": [len(g.network.node) for g in problem.groups],
         "classes": [g.network.unit_cost.shape[1] for g in problem.groups],
@@ -202,7 +200,7 @@ def main(arguments: list[str] | None = None) -> None:
         ],
         "periods": problem.periods, "scenarios": count,
         "capacities": int(np.isfinite(problem.capacities).sum()),
-        "device": str(jax.devices()[0]), "versions": versions(), "plans": {},
+        "seed": config.scenarios.seed,
     }  # fmt: skip
     rng = np.random.default_rng(0)
     chosen = [
@@ -215,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
         seconds = time.perf_counter() - begin
         proof = solution.certificate
         mean, error = fresh_cost(problem, solution, 1000, count)
-        result["plans"][name] = {
+        plans[name] = {
             "seconds": round(seconds, 1), "evaluations": solution.evaluations,
             "exact_rounds": sum(p.phase == "exact" for p in solution.history),
             "priced": int((solution.prices > 1e-9).sum()),
@@ -233,9 +231,8 @@ def main(arguments: list[str] | None = None) -> None:
                 problem, sample, solution, chosen, rng, 4 if args.quick else 60
             ),
         }  # fmt: skip
-        print(name, json.dumps(result["plans"][name], indent=2), flush=True)
-    name = "quick.json" if args.quick else "result.json"
-    (args.out / name).write_text(json.dumps(result, indent=2) + "\n")
+        print(name, json.dumps(plans[name], indent=2), flush=True)
+    run.write(**facts, plans=plans)
 
 
 if __name__ == "__main__":

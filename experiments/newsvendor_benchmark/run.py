@@ -6,17 +6,16 @@ All in one process, on the same samples. Writes `result.json` and `result.png` b
 this file; `--quick` writes `quick.json` and no picture.
 """
 
-import argparse
 import json
 import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import record
 from experiments.newsvendor_benchmark.rivals import highs, numpy_bisection
 from meio_jax.kernels.capacity import capacitated_newsvendor
 
@@ -145,13 +144,12 @@ def processor() -> str:
 
 def main() -> None:
     """Runs the experiment from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = record.parser(__doc__, __file__)
     parser.add_argument("--items", type=float, nargs="+", default=[1e4, 1e5, 1e6])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--highs-up-to", type=float, default=1e5)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=HERE)
     args = parser.parse_args()
+    run = record.Record(args)
     jax.config.update("jax_enable_x64", True)
     sizes = [50, 200] if args.quick else [int(x) for x in args.items]
     repeats = 1 if args.quick else args.repeats
@@ -159,18 +157,10 @@ def main() -> None:
     for items in sizes:
         results.append(compare(items, repeats, items <= args.highs_up_to))
         print(json.dumps(results[-1], indent=2), flush=True)
-    names = ["jax", "jaxlib", "numpy", "scipy"]
-    document = {
-        "scenarios": SCENARIOS,
-        "repeats": repeats,
-        "results": results,
-        "machine": processor(),
-        "device": str(jax.devices()[0].device_kind),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in names},
-    }
-    name = "quick.json" if args.quick else "result.json"
-    (args.out / name).write_text(json.dumps(document, indent=2) + "\n")
+    run.write(
+        scenarios=SCENARIOS, repeats=repeats, results=results, seed=0,
+        machine=processor(), python=platform.python_version(),
+    )  # fmt: skip
     if not args.quick:
         draw(results, args.out / "result.png")
 

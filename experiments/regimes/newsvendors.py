@@ -5,6 +5,7 @@ outbound must hold in every scenario, and what is shipped is then a knapsack: th
 that are worth most first. That cost is exact, and any prices give a bound on it.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -164,11 +165,27 @@ def as_problem(instance: Instance, regimes: int) -> Problem:
     )
 
 
-def solve(instance: Instance, regimes: int, *, steps: int = 60) -> Result:
-    """Prices by regime, the bound at them, and what their plan costs path by path."""
+def solve(
+    instance: Instance,
+    regimes: int,
+    *,
+    steps: int = 60,
+    load: Float[np.ndarray, " scenarios"] | None = None,
+) -> Result:
+    """Prices by regime, the bound at them, and what their plan costs path by path.
+
+    Args:
+      instance: the newsvendors.
+      regimes: bins of load.
+      steps: most evaluations of the dual.
+      load: that makes the bins; the instance's own demand if not given.
+    """
     count, scenarios = instance.demand.shape
     problem = as_problem(instance, regimes)
     sample = draw_sample(problem, count=scenarios, seed=0)
+    if load is not None:
+        order = np.argsort(load, kind="stable")[None]
+        sample = replace(sample, order=order)
     group = problem.groups[0]
     rows = build_rows(
         problem, group, 0, sample, count=1, atoms=scenarios, dtype=jnp.float64, chunk=64

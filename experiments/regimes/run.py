@@ -5,17 +5,14 @@
 Prints a line per case and writes `result.json` and `result.png` beside this file.
 """
 
-import argparse
-import json
-import subprocess
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from experiments import record
 from experiments.regimes.newsvendors import STAGES, Instance, real, solve, synthetic
-from meio_jax.api import versions
 
 REGIMES = 1, 2, 4, 8, 0  # 0: as many as there are scenarios
 SCENARIOS = 64
@@ -83,7 +80,9 @@ def draw(rows: list[dict], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(9, 4.8), sharey=True, layout="constrained"
+    )
     largest = max(r["items"] for r in rows if r["case"] in CASES)
     for name in dict.fromkeys(r["case"] for r in rows):
         size = largest if name in CASES else None
@@ -92,49 +91,36 @@ def draw(rows: list[dict], path: Path) -> None:
             [r["regimes"] for r in line], [100 * r["gap"] for r in line], "o-",
             label=f"{name}, {line[0]['items']:,} items",
         )  # fmt: skip
-    for name in CASES:
+    for case, name in enumerate(CASES):
         for regimes, style in ((1, "o-"), (8, "s--")):
             line = [r for r in rows if (r["case"], r["regimes"]) == (name, regimes)]
             right.plot(
                 [r["items"] for r in line], [100 * r["gap"] for r in line], style,
+                color=f"C{case}",
                 label=f"{name}, {regimes} regime{'s' * (regimes > 1)}",
             )  # fmt: skip
-    left.set(xlabel="regimes of load", ylabel="certified gap, %")
+    left.set(xlabel="regimes of load; last: one a scenario")
+    left.set(ylabel="certified gap, % of the plan's cost")
     right.set(xlabel="items")
-    for axes in (left, right):
+    counts = sorted({r["regimes"] for r in rows})
+    sizes = sorted({r["items"] for r in rows if r["case"] in CASES})
+    for axes, ticks in ((left, counts), (right, sizes)):
         axes.set(xscale="log", yscale="log")
+        axes.set_xticks(ticks, [f"{k:,}" for k in ticks])
+        axes.xaxis.minorticks_off()
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
-    figure.tight_layout()
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     figure.savefig(path, dpi=120)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the experiment from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small cases, no plot")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    args = parser.parse_args(arguments)
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True,
-        cwd=Path(__file__).parent, check=False,
-    )  # fmt: skip
+    args = record.parser(__doc__, __file__).parse_args(arguments)
+    run = record.Record(args)
     with jax.enable_x64(True):
         tried = (1, 8) if args.quick else REGIMES
         rows = [row for case in instances(args.quick) for row in measure(*case, tried)]
-    device = jax.devices()[0]
-    result = {
-        "command": "--quick" if args.quick else "",
-        "regimes": tried,
-        "smoothing": STAGES,
-        "seeds": "0 to 4; quick: 0",
-        "rows": rows,
-        "commit": commit.stdout.strip(),
-        "device": f"{device.platform} ({device.device_kind})",
-        "versions": versions(),
-    }
-    text = json.dumps(result, indent=1)
-    (args.out / "result.json").write_text(text + "\n")
+    run.write(regimes=tried, smoothing=STAGES, seeds="0 to 4; quick: 0", rows=rows)
     if not args.quick:
         draw(rows, args.out / "result.png")
 

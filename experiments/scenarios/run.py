@@ -6,9 +6,6 @@ Prints a line per number of scenarios and draw; writes `result.json` and `result
 beside this file.
 """
 
-import argparse
-import json
-import subprocess
 import time
 from dataclasses import replace
 from functools import partial
@@ -18,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import record
 from experiments.dual_methods.instance import problem
-from meio_jax.api import versions
 from meio_jax.config import Solver
 from meio_jax.planner import solve_problem
 from meio_jax.problem import Problem
@@ -80,7 +77,7 @@ def draw_figure(rows: list[dict], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6.5, 4))
+    figure, axes = plt.subplots(figsize=(7, 5.4), layout="constrained")
     low = [
         {
             **r,
@@ -97,32 +94,31 @@ def draw_figure(rows: list[dict], path: Path) -> None:
         "fresh_bound": "certificate B: mean of the batches",
         "low": "certificate B: less its error",
     }  # fmt: skip
-    for name, label in lines.items():
+    for place, (name, label) in enumerate(lines.items()):
+        beside = 1.03 ** (place - 2.5)  # so that points do not hide each other
         means = [np.mean([r[name] for r in low if r["scenarios"] == s]) for s in sizes]
         line = axes.plot(sizes, means, "-", label=label)[0]
         axes.plot(
-            [r["scenarios"] for r in low], [r[name] for r in low], ".",
-            color=line.get_color(),
+            [beside * r["scenarios"] for r in low], [r[name] for r in low], ".",
+            color=line.get_color(), alpha=0.6,
         )  # fmt: skip
-    axes.set(xscale="log", xlabel="scenarios", ylabel="money", xticks=sizes)
+    axes.set(
+        xscale="log",
+        xlabel="scenarios",
+        ylabel="cost of the horizon, money",
+        xticks=sizes,
+    )
     axes.set_xticks(sizes, [str(s) for s in sizes])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
-    figure.tight_layout()
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=120)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the experiment from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a small case, no plot")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    args = parser.parse_args(arguments)
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True,
-        cwd=Path(__file__).parent, check=False,
-    )  # fmt: skip
+    args = record.parser(__doc__, __file__).parse_args(arguments)
+    run = record.Record(args)
     items, sizes, seeds = 20, (8, 16, 32, 64, 128, 256), tuple(range(8))
     paths = 100_000
     if args.quick:
@@ -130,20 +126,9 @@ def main(arguments: list[str] | None = None) -> None:
     made = instance(items)
     with jax.enable_x64(True):
         rows = [measure(made, s, seed, paths) for s in sizes for seed in seeds]
-    device = jax.devices()[0]
-    result = {
-        "command": "--quick" if args.quick else "",
-        "items": items,
-        "room": ROOM,
-        "batches": BATCHES,
-        "paths": paths,
-        "seeds": seeds,
-        "rows": rows,
-        "commit": commit.stdout.strip(),
-        "device": f"{device.platform} ({device.device_kind})",
-        "versions": versions(),
-    }
-    (args.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    run.write(
+        items=items, room=ROOM, batches=BATCHES, paths=paths, seeds=seeds, rows=rows
+    )
     if not args.quick:
         draw_figure(rows, args.out / "result.png")
 

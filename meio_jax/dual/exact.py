@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from meio_jax.dual.lagrangian import charges
 from meio_jax.kernels.cost import serve_cost
-from meio_jax.kernels.node_dual import admissible, item_bound, item_dual
+from meio_jax.kernels.node_dual import STEPS, admissible, item_bound, item_dual
 from meio_jax.problem import Problem, take_items
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.regimes import regime_of
@@ -23,6 +23,7 @@ from meio_jax.scenarios.sample import Sample, window_demand
 
 CHUNK = 4  # items drawn at once
 NARROW = 32  # classes with demand in a scenario: the least width worked on
+WIDER = 8  # widths grow by this factor: each compiles anew, which costs some seconds
 
 
 class Exact(NamedTuple):
@@ -97,16 +98,17 @@ def solve_items(
             slots = source(first, last)[np.minimum(np.arange(chunk), last - first - 1)]
             demand = _window(slots, *constants[:3], longest=sample.longest)
             most = int((demand > 0).sum(axis=1).max())
-            width = NARROW  # few widths, since each compiles anew
+            width = NARROW
             while width < most:
-                width *= 4
+                width *= WIDER
             width = min(width, demand.shape[1])
             lower = start[take] if pinned else items.lower[take]
             upper = start[take] if pinned else items.upper[take]
+            steps = np.where(np.arange(chunk) < last - first, STEPS, 0)  # none to pad
             done = _solve(
                 demand, constants, start[take], lower, upper, items.volume[take],
                 items.weight[take], items.late_cost[take], items.penalty[take],
-                items.holding[take], before, width=width, dtype=dtype,
+                items.holding[take], steps, before, width=width, dtype=dtype,
                 tolerance=tolerance,
             )  # fmt: skip
             return tuple(np.asarray(x, float)[: last - first] for x in done)
@@ -128,14 +130,15 @@ def _window(slots, slot, lead, home, *, longest):
 @partial(jax.jit, static_argnames=("width", "dtype", "tolerance"))
 def _solve(
     demand, constants, start, lower, upper, volume, weight, late_cost, penalty,
-    holding, before, *, width, dtype, tolerance,
+    holding, steps, before, *, width, dtype, tolerance,
 ):  # fmt: skip
     _, _, _, prob, regime, *services, window, prices = constants
     regimes = prices.shape[0] - 2
     narrow = lambda x: x.astype(dtype)
 
     def item(part):
-        demand, start, lower, upper, volume, weight, late_cost, penalty, holding = part
+        demand, start, lower, upper, volume, weight, late_cost = part[:7]
+        penalty, holding, steps = part[7:]
         charge, toll = charges(window, volume, holding, prices)
         serve = serve_cost(services, weight, late_cost)
         cost = serve - holding[:, None]
@@ -154,7 +157,7 @@ def _solve(
             found = item_dual(
                 narrow(few), narrow(prob), narrow(own), narrow(penalty),
                 narrow(charge), narrow(lower), narrow(upper), narrow(start),
-                tolerance=tolerance,
+                tolerance=tolerance, steps=steps,
             )  # fmt: skip
             price = admissible(found.price.astype(float), prob, charge, found.below)
             bound = item_bound(price, few, prob, own, penalty, charge, lower, upper)
@@ -168,7 +171,5 @@ def _solve(
         return jax.lax.map(cell, cells)
 
     demand = jnp.asarray(demand)
-    return jax.lax.map(
-        item,
-        (demand, start, lower, upper, volume, weight, late_cost, penalty, holding),
-    )
+    every = demand, start, lower, upper, volume, weight, late_cost, penalty, holding
+    return jax.lax.map(item, (*every, steps))

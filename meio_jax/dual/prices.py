@@ -109,11 +109,7 @@ class Dual:
     def at(
         self, price, targets, *, stage: float, softness: float, curved: bool
     ) -> Point:
-        """The smoothed dual at a price vector, searching from the given targets.
-
-        Each cell is searched to the end: a residual of 1 % of its charge can move the
-        use of a small site by half.
-        """
+        """The smoothed dual at a price vector, searching from the given targets."""
         full = self.spread(price)
         use = np.zeros(self.shape)
         value, parts = 0.0, []
@@ -122,13 +118,9 @@ class Dual:
             zip(self.rows, self.problem.groups, strict=True)
         ):
             node = group.network.node
-            part = evaluate(
-                rows, jnp.asarray(full[:, node]), targets[k],
-                jnp.asarray(stage, rows.atoms.dtype),
-                jnp.asarray(softness, rows.atoms.dtype),
-                flows=self.flows, curved=curved, passes=PASSES,
-                tolerance=TOLERANCE[rows.atoms.dtype.name],
-            )  # fmt: skip
+            part = self.look(
+                rows, full[:, node], targets[k], stage, softness, curved=curved
+            )
             parts.append(part)
             value += float(part.value)
             use[:, node] += np.asarray(part.use)
@@ -146,13 +138,25 @@ class Dual:
         )  # fmt: skip
 
     def look(
-        self, rows: Rows, prices, targets, stage: float, softness: float
+        self,
+        rows: Rows,
+        prices,
+        targets,
+        stage: float,
+        softness: float,
+        *,
+        curved: bool = False,
     ) -> Evaluation:
-        """One group at the prices of its nodes, without second derivatives."""
+        """One group at the prices of its nodes.
+
+        Each cell is searched to the end: a residual of 1 % of its charge can move the
+        use of a small site by half.
+        """
         kind = rows.atoms.dtype
         return evaluate(
             rows, jnp.asarray(prices), targets, jnp.asarray(stage, kind),
-            jnp.asarray(softness, kind), flows=self.flows, curved=False,
+            jnp.asarray(softness, kind), flows=self.flows, curved=curved,
+            passes=PASSES, tolerance=TOLERANCE[kind.name],
         )  # fmt: skip
 
     def _add_curve(self, curve, part: Evaluation, window, node) -> None:

@@ -242,10 +242,12 @@ def build_rows(
 
 def take_chunks(rows: Rows, chosen) -> Rows:
     """The rows of some chunks alone."""
-    pick = {
-        name: value[chosen] for name, value in (rows.by_item | rows.by_cell).items()
-    }
-    return replace(rows, **pick)
+    return replace(rows, **_pick(rows.by_item | rows.by_cell, chosen))
+
+
+@jax.jit
+def _pick(arrays, chosen):
+    return {name: value[chosen] for name, value in arrays.items()}
 
 
 def _finite(x):

@@ -69,3 +69,19 @@ def use_cost(
         price = np.pad(prices[resource].T[later:], ((0, later), (0, 0)))
         total += (amount * price).sum(axis=2)
     return total
+
+
+def window_tolls(
+    prices: Float[np.ndarray, "resources nodes periods"],
+    window: Float[np.ndarray, " nodes"],
+) -> Float[np.ndarray, "regimes nodes periods"]:
+    """Price of a window shipment in each regime from each node in each period.
+
+    What is shipped uses outbound now and inbound when it is bought again.
+
+    Args:
+      prices: storage, inbound and the outbound of each regime, money per unit.
+      window: mean periods that an order of each node protects.
+    """
+    later = np.pad(prices[1][:, 1:], ((0, 0), (0, 1)))
+    return (prices[2:] + later) / window[:, None]

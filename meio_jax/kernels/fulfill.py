@@ -118,6 +118,52 @@ def greedy_routes(
     )
 
 
+def share_out(
+    most: Float[Array, "*places draws"], want: Float[Array, "*places askers draws"]
+) -> Float[Array, "*places askers draws"]:
+    """What each asker gets of something scarce: all if there is enough, else in
+    proportion.
+
+    Args:
+      most: units there are, >= 0.
+      want: units asked for, >= 0.
+    """
+    total, most = want.sum(axis=-2), jnp.maximum(most, 0)  # -1e-16 after a subtraction
+    part = jnp.minimum(most, total) / jnp.maximum(total, 1e-30)
+    return want * jnp.where(total > most, part, 1)[..., None, :]
+
+
+def share_whole(
+    most: Float[Array, "*places draws"],
+    want: Float[Array, "*places askers draws"],
+    turn: Float[Array, ""],
+) -> Float[Array, "*places askers draws"]:
+    """As `share_out` in whole units, in proportion on average over turns.
+
+    Systematic sampling: running totals are rounded, so that shares add up, each is its
+    part rounded up or down, and none exceeds its want.
+
+    Args:
+      most: units there are, >= 0; a fraction of a unit is left.
+      want: units asked for, >= 0 and whole.
+      turn: from 0 to 1, who gets odd units; as good as uniform over calls.
+    """
+    total = want.sum(axis=-2)
+
+    def cut():
+        given = jnp.minimum(total, jnp.floor(most))
+        sums = jnp.cumsum(want, axis=-2)
+        part = sums * (given / jnp.maximum(total, 1e-30))[..., None, :]
+        part = jnp.floor(part + (1e-3 + 0.998 * turn))
+        short = sums - jnp.minimum(part, given[..., None, :])
+        short = lax.cummax(short, short.ndim - 2)  # where large floats are coarse
+        short = jnp.clip(short, 0, (total - given)[..., None, :])
+        none = jnp.zeros_like(short[..., :1, :])
+        return want - jnp.diff(short, axis=-2, prepend=none)
+
+    return lax.cond(jnp.any(total > most), cut, lambda: want)
+
+
 def fulfill(
     stock: Float[Array, "nodes items draws"],
     demand: Float[Array, "classes items draws"],
@@ -128,6 +174,7 @@ def fulfill(
     keep: Float[Array, "pairs items"],
     tell: Callable[[Array, Array], Any],
     room: Float[Array, "nodes draws"] | None = None,
+    share: Callable[[Array, Array], Array] = share_out,
 ) -> Fulfilment:
     """Ships in the order of the route; whole units stay whole.
 
@@ -142,7 +189,7 @@ def fulfill(
       tell: what to keep of a pair's shipments, "items draws" units, given these and the
         money per unit of each item.
       room: units that each node can ship, of all items together; None for no limit.
-        Where it is short the items share it in proportion.
+      share: what items get of a room where it is short.
     """
     open_pair = pay < penalty
     free = room is None
@@ -163,7 +210,7 @@ def fulfill(
         )
         if not free:
             space = lax.dynamic_index_in_dim(room, n, 0, keepdims=False)
-            sent = share_out(space, sent)
+            sent = share(space, sent)
             space = space - sent.sum(axis=0)
             room = lax.dynamic_update_index_in_dim(room, space, n, 0)
         stock = lax.dynamic_update_index_in_dim(stock, here - sent, n, 0)
@@ -174,30 +221,3 @@ def fulfill(
     pairs = klass, node, open_pair.astype(stock.dtype), keep, money
     (left, unmet, left_room), told = lax.scan(ship, (stock, demand, left_room), pairs)
     return Fulfilment(left, unmet, left_room, told)
-
-
-def share_out(
-    most: Float[Array, "*places draws"], want: Float[Array, "*places askers draws"]
-) -> Float[Array, "*places askers draws"]:
-    """What each asker gets of something scarce: all if there is enough, else in
-    proportion, in whole units where these and the wants are whole.
-
-    Rounding goes by running totals, so that shares add up and none exceeds its want.
-
-    Args:
-      most: units there are, >= 0.
-      want: units asked for, >= 0.
-    """
-    total = want.sum(axis=-2)
-    given = jnp.minimum(total, most)
-
-    def cut():
-        sums = jnp.cumsum(want, axis=-2)
-        part = sums * (given / jnp.maximum(total, 1e-30))[..., None, :]
-        whole = (given == jnp.floor(given)) & jnp.all(want == jnp.floor(want), axis=-2)
-        part = jnp.where(whole[..., None, :], jnp.floor(part + 1e-3), part)
-        part = jnp.minimum(part, given[..., None, :])
-        part = part.at[..., -1, :].set(given)
-        return jnp.diff(part, axis=-2, prepend=jnp.zeros_like(part[..., :1, :]))
-
-    return lax.cond(jnp.any(total > most), cut, lambda: want)

@@ -7,8 +7,10 @@ the sum follows without bias (Hansen & Hurwitz 1943) and with an interval.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -18,6 +20,8 @@ from meio_jax.dual.use import use_cost
 from meio_jax.problem import Problem
 from meio_jax.recover.evaluate import Outcome, outcome_use
 from meio_jax.scenarios.sample import Sample
+
+WORKERS = 2  # solves at a time: a scenario is too small to keep two cores busy
 
 
 class Certificate(NamedTuple):
@@ -91,15 +95,24 @@ def certify(
     draw = draw_items(total, count, seed)
     chosen = draw.chosen
     model, greedy = np.zeros(len(chosen)), np.zeros(len(chosen))
-    for k, here, items in by_group(sizes, chosen):
-        node = problem.groups[k].network.node
-        solve = lambda pinned, k=k, items=items, node=node: solve_items(
-            problem, k, sample, items, prices[:, node], targets[k][items],
-            pinned=pinned, dtype=dtype,
-        ).bound.sum(axis=1)  # fmt: skip
-        best, held = solve(False), solve(True)
-        model[here] = held - best
-        greedy[here] = whole[k][items] - held
+    parts = list(by_group(sizes, chosen))
+
+    def solve(k, items, pinned):
+        own = prices[:, problem.groups[k].network.node]
+        with jax.enable_x64(True):  # a thread has its own
+            return solve_items(
+                problem, k, sample, items, own, targets[k][items], pinned=pinned,
+                dtype=dtype,
+            ).bound.sum(axis=1)  # fmt: skip
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        best, held = (
+            [pool.submit(solve, k, items, pinned) for k, _, items in parts]
+            for pinned in (False, True)
+        )
+        for (k, here, items), free, kept in zip(parts, best, held, strict=True):
+            model[here] = kept.result() - free.result()
+            greedy[here] = whole[k][items] - kept.result()
     cost = sum(o.cost for o in outcomes)
     limited = np.isfinite(problem.capacities)
     spare = np.where(limited, problem.capacities, 0) - np.where(limited, use, 0)

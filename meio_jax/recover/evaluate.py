@@ -248,3 +248,14 @@ def node_use(problem: Problem, outcomes, targets, carried):
         use[:, group.network.node] += total_use(outcome_use(group, outcome, target))
     use[1, :, 0] -= carried
     return use
+
+
+def violation(
+    problem: Problem, use: Float[np.ndarray, "resources nodes periods"]
+) -> float:
+    """Largest use above a capacity as a share of it, 0 when all are respected."""
+    limited = np.isfinite(problem.capacities)
+    capacity = problem.capacities[limited]
+    over = use[limited] - capacity
+    over = np.where(over > 1e-9 * np.maximum(capacity, 1), over, 0)
+    return float(np.max(over / np.maximum(capacity, 1e-3), initial=0.0))

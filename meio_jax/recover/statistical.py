@@ -17,7 +17,7 @@ from jaxtyping import Float
 from meio_jax.dual.exact import solve_items
 from meio_jax.problem import Problem
 from meio_jax.recover.certify import by_group, draw_items, item_lagrangian
-from meio_jax.recover.evaluate import Evaluator, Outcome, node_use
+from meio_jax.recover.evaluate import Evaluator, Outcome, node_use, violation
 from meio_jax.scenarios.sample import Sample
 
 AT_ONCE = 2**14  # items times scenarios that are simulated together
@@ -124,10 +124,9 @@ def statistical(
     limited = np.isfinite(problem.capacities)
     capacity = problem.capacities[limited]
     spare = capacity - use[limited]
-    over = np.maximum(-spare, 0) / np.maximum(capacity, 1e-3)
     return Statistical(
         *_interval(bounds), *_interval(costs), float(prices[limited] @ spare),
-        float(over.max(initial=0.0)), batches, drawn,
+        violation(problem, use), batches, drawn,
     )  # fmt: skip
 
 

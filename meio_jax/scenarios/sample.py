@@ -118,6 +118,44 @@ def draw_sample(
     return Sample(slot, weight, tuple(leads), factor, order, seed)
 
 
+def given_sample(
+    problem: Problem, slots: Int[np.ndarray, " path"], *, count: int, seed: int
+) -> Sample:
+    """The same given periods of history in every scenario; only lead times differ.
+
+    Args:
+      problem: the problem, with a history.
+      slots: slots of the horizon's periods; the last one holds past it.
+      count: scenarios.
+      seed: seed of lead times, and of the split of demand into classes.
+    """
+    leads = tuple(
+        _lead_times(
+            g.network, problem.periods, count, np.random.SeedSequence([seed, 1, k]),
+            False,
+        )
+        for k, g in enumerate(problem.groups)
+    )  # fmt: skip
+    more = max(int(lead.max(initial=0)) for lead in leads)
+    slot = np.tile(np.pad(slots, (0, more), mode="edge"), (count, 1))
+    factor = np.ones(slot.shape)
+    order = load_order(problem, slot, factor)
+    return Sample(slot, np.full(count, 1 / count), leads, factor, order, seed)
+
+
+def seeds_of(seed: int, family: int, count: int) -> list[int]:
+    """Seeds of a family: plans are made, chosen and judged on draws of families 0, 1
+    and 2, which share none; 0 is the seed itself.
+
+    Args:
+      seed: what the user gave.
+      family: 1 to choose among plans, 2 to judge them.
+      count: seeds wanted.
+    """
+    state = np.random.SeedSequence([seed, 16 + family]).generate_state(count, np.uint64)
+    return [int(s) >> 2 for s in state]
+
+
 def _ring(rng, count: int, use: int, block: int):
     """Slots of blocks laid end to end in random order, one from each stratum."""
     blocks = -(-count // block)

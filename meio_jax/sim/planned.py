@@ -6,7 +6,8 @@ import equinox as eqx
 import numpy as np
 
 from meio_jax.config import Solver
-from meio_jax.planner import shipment_tolls, solve_problem, targets_at
+from meio_jax.dual.use import window_tolls
+from meio_jax.planner import solve_problem, targets_at
 from meio_jax.problem import Demand, Group, Problem
 from meio_jax.scenarios.sample import Sample
 from meio_jax.sim.lab import Decision
@@ -47,7 +48,7 @@ class StaticPrices(AbstractRecipe):
         targets = targets_at(problem, sample, self.options, prices)
         found = decision(self.name, problem, clip(problem, sample, targets))
         tolls = tuple(
-            shipment_tolls(prices[:, g.network.node], sample.window(k))
+            window_tolls(prices[:, g.network.node], sample.window(k))
             for k, g in enumerate(problem.groups)
         )
         return found._replace(tolls=tolls)

@@ -26,7 +26,9 @@ class AbstractPolicy(eqx.Module):
         """Units that every node orders from its supplier now, >= 0.
 
         Args:
-          view: what is known when orders are placed.
+          view: what is known when orders are placed. Nodes order before their
+            suppliers: the orders of each tier are those of a view that has the orders
+            of the tiers below.
         """
 
 

@@ -110,7 +110,7 @@ def empty_state(system: System, on_hand, leads: int) -> State:
     waits = 1 + max(system.patience, 0)
     return State(
         on_hand=on_hand,
-        pipeline=none((leads + 1, nodes, items, paths)),
+        pipeline=none((max(leads, 1), nodes, items, paths)),
         waiting=none(on_hand.shape),
         owed=none((system.ages, nodes, items, paths)),
         backlog=none((waits, len(system.home), items, paths)),

@@ -1,10 +1,11 @@
 """One period as a chain of phases: order, receive, sell, charge.
 
 The conventions of the default chain: orders are placed at the start of a period by
-what is on hand and on order; what was sent `lead` periods ago arrives, suppliers before
-those that they supply, so that a lead of 0 arrives at once; demand comes by slots of
-the period and is served greedily; what is left is charged. Textbooks that charge before
-demand put the phases in another order (`AFTER_DEMAND`).
+what is on hand and on order, nodes before their suppliers, who see them; what was sent
+`lead` periods ago arrives, suppliers before those that they supply, so that a lead of 0
+arrives at once; demand comes by slots of the period and is served greedily; what is
+left is charged. Textbooks that order after demand put the phases in another order
+(`AFTER_DEMAND`).
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import serve_cost
-from meio_jax.kernels.fulfill import Routes, fulfill, share_out
+from meio_jax.kernels.fulfill import Routes, fulfill, share_out, share_whole
 from meio_jax.sim.policy import AbstractPolicy
 from meio_jax.sim.system import State, System, View
 
@@ -58,7 +59,8 @@ class Ledger(NamedTuple):
       money: of each part of `COSTS`.
       demand: units of each class.
       served: units shipped of each class, deferred ones included.
-      on_time: units of each class that keep their promise.
+      on_time: units of each class that keep their promise: of what is shipped in a
+        period, those who waited for stock count as the late ones first.
       local: units of each class shipped from its home.
       near: units of each class shipped from its home's first pool, the home included.
       ordered: units ordered by each node.
@@ -66,7 +68,8 @@ class Ledger(NamedTuple):
       shipped: units shipped to customers by each node.
       on_hand: units at each node when charged.
       volume: volume on hand after receipts.
-      wrong: whether an order was negative or not a number.
+      wrong: whether an order was negative or not finite, or a lead time negative or
+        longer than the state's pipeline.
     """
 
     money: Float[Array, "costs paths"]
@@ -94,7 +97,7 @@ class Period(NamedTuple):
     Attributes:
       states: of each system.
       ledgers: of each system, so far.
-      orders: placed and not handed to suppliers yet, by system.
+      orders: placed outside and not sent yet, by system.
       rooms: capacities, and what of outbound is left.
     """
 
@@ -162,20 +165,32 @@ def look(system: System, state: State, period: Int[Array, ""]) -> View:
 
 
 def order(world: World, now: tuple[Now, ...], period: Period) -> Period:
-    """Policies order by what they see; unfilled orders of before grow older."""
+    """Policies order by what they see, nodes before their suppliers; unfilled orders of
+    before grow older."""
     states, ledgers, orders = [], [], []
     every = zip(
         world.systems, world.policies, now, period.states, period.ledgers, strict=True
     )
     for system, policy, today, state, ledger in every:
-        units = policy.order(look(system, state, today.period))
-        wrong = jnp.any(~(units >= 0), axis=(0, 1))
-        units = jnp.where(units >= 0, units, 0)
-        units = jnp.ceil(units - 1e-4) if system.whole else units
-        states.append(_replace(state, owed=_older(state.owed)))
-        orders.append(units)
+        state = _replace(state, owed=_older(state.owed))
+        depths, placed = _depths(system), jnp.zeros_like(state.on_hand)
+        wrong = ((today.lead < 0) | (today.lead > len(state.pipeline))).any(axis=0)
+        for depth in reversed(range(int(depths.max()) + 1)):
+            rows = _rows(np.flatnonzero(depths == depth))
+            units = policy.order(look(system, state, today.period))[rows]
+            fine = (units >= 0) & (units < jnp.inf)
+            wrong |= ~fine.all(axis=(0, 1))
+            units = jnp.where(fine, units, 0)
+            units = jnp.ceil(units - 1e-4) if system.whole else units
+            placed = placed.at[rows].set(units)
+            if depth:
+                state = _replace(state, owed=state.owed.at[0, rows].add(units))
+        states.append(state)
+        orders.append(_outside(system, placed))
         ledgers.append(
-            ledger._replace(ordered=units.sum(axis=1), wrong=wrong.astype(units.dtype))
+            ledger._replace(
+                ordered=placed.sum(axis=1), wrong=wrong.astype(placed.dtype)
+            )
         )
     return period._replace(
         states=tuple(states), ledgers=tuple(ledgers), orders=tuple(orders)
@@ -184,50 +199,63 @@ def order(world: World, now: tuple[Now, ...], period: Period) -> Period:
 
 def receive(world: World, now: tuple[Now, ...], period: Period) -> Period:
     """Suppliers send, and what is due arrives: those nearest to the outside first."""
-    states = [
-        _replace(x, owed=x.owed.at[0].add(_inside(s, o)))
-        for s, x, o in zip(world.systems, period.states, period.orders, strict=True)
-    ]
-    states = [
-        _put(x, _outside(s, o), today.lead)
-        for s, x, o, today in zip(
-            world.systems, states, period.orders, now, strict=True
-        )
-    ]
-    depths = [_depths(system) for system in world.systems]
+    states, sent = list(period.states), list(period.orders)
     got = [jnp.zeros_like(x.on_hand) for x in states]
+    depths = [_depths(system) for system in world.systems]
+    paths = got[0].shape[2]
+    room = jnp.broadcast_to(
+        period.rooms.inbound[:, None], (len(period.rooms.inbound), paths)
+    )
     for depth in range(max(int(d.max()) for d in depths) + 1):
-        tier = [np.flatnonzero(d == depth) for d in depths]
-        due = [x.pipeline[0] + x.waiting for x in states]
-        taken = _admit(world, tier, due, period.rooms)
-        for k, (system, nodes) in enumerate(zip(world.systems, tier, strict=True)):
-            if not len(nodes):
-                continue
-            state, units = states[k], taken[k]
-            here = due[k] if len(nodes) == len(due[k]) else due[k][nodes]
+        tier = [_rows(np.flatnonzero(d == depth)) for d in depths]
+        due = [
+            x.pipeline[0, rows] + x.waiting[rows] + _after(0, units[rows], n.lead[rows])
+            for x, units, n, rows in zip(states, sent, now, tier, strict=True)
+        ]
+        taken, room = _admit(world, tier, due, room, now[0].period)
+        for k, (system, rows) in enumerate(zip(world.systems, tier, strict=True)):
             state = _replace(
-                state,
-                on_hand=state.on_hand.at[nodes].add(units),
-                waiting=state.waiting.at[nodes].set(here - units),
-                pipeline=state.pipeline.at[0, nodes].set(0),
+                states[k],
+                on_hand=states[k].on_hand.at[rows].add(taken[k]),
+                waiting=states[k].waiting.at[rows].set(due[k] - taken[k]),
             )
-            got[k] = got[k].at[nodes].set(units)
-            for parent in map(int, nodes):
+            got[k] = got[k].at[rows].set(taken[k])
+            for parent in np.flatnonzero(depths[k] == depth).tolist():
                 if parent in system.children:
-                    state = _supply(system, state, parent, now[k].lead)
+                    share = _share(system, now[k].period)
+                    state, units = _supply(system, state, parent, share)
+                    sent[k] = sent[k].at[_rows(system.children[parent])].set(units)
             states[k] = state
-    ledgers = []
-    for system, state, ledger, units in zip(
-        world.systems, states, period.ledgers, got, strict=True
-    ):
+    moved, ledgers = [], []
+    for k, (system, state) in enumerate(zip(world.systems, states, strict=True)):
+        moved.append(
+            _replace(state, pipeline=_move(state.pipeline, sent[k], now[k].lead))
+        )
         held = state.on_hand + state.deferred
         volume = jnp.einsum("i,nip->np", system.volume, held)
-        ledgers.append(ledger._replace(received=units.sum(axis=1), volume=volume))
-    moved = tuple(
-        _replace(x, pipeline=jnp.roll(x.pipeline, -1, axis=0)) for x in states
-    )
+        ledgers.append(
+            period.ledgers[k]._replace(received=got[k].sum(axis=1), volume=volume)
+        )
     return period._replace(
-        states=moved, ledgers=tuple(ledgers), orders=tuple(map(jnp.zeros_like, got))
+        states=tuple(moved), ledgers=tuple(ledgers),
+        orders=tuple(map(jnp.zeros_like, got)),
+    )  # fmt: skip
+
+
+def _rows(nodes) -> np.ndarray | slice:
+    """Nodes as a slice where they are one, which XLA need not gather."""
+    nodes = np.asarray(nodes)
+    if len(nodes) and np.array_equal(nodes, np.arange(nodes[0], nodes[-1] + 1)):
+        return slice(int(nodes[0]), int(nodes[-1]) + 1)
+    return nodes
+
+
+def _share(system: System, period) -> Callable[[Array, Array], Array]:
+    """How what is scarce is shared; odd units go round by the golden ratio."""
+    if not system.whole:
+        return share_out
+    return lambda most, want: share_whole(
+        most, want, jnp.mod(period * jnp.asarray(0.6180339887, want.dtype), 1)
     )
 
 
@@ -238,60 +266,63 @@ def _depths(system: System) -> np.ndarray:
     return depth
 
 
-def _inside(system: System, units):
-    """Orders to nodes of the system."""
-    inside = np.array(system.parent) >= 0
-    return units * inside[:, None, None].astype(units.dtype)
-
-
 def _outside(system: System, units):
     outside = np.array(system.parent) < 0
     return units * outside[:, None, None].astype(units.dtype)
 
 
-def _put(state: State, units, lead) -> State:
-    """Sends units on their way: they arrive `lead` periods from now."""
-    steps = jnp.arange(len(state.pipeline))[:, None, None]
-    due = (lead[None] == steps).astype(units.dtype)
-    return _replace(state, pipeline=state.pipeline + due[:, :, None, :] * units[None])
+def _after(steps, units, lead):
+    """What of the units arrives so many periods after it was sent."""
+    return jnp.where((lead == steps)[:, None, :], units, 0)
 
 
-def _supply(system: System, state: State, parent: int, lead) -> State:
+def _move(pipeline, sent, lead):
+    """The pipeline when the next period starts: what was sent in this one joins it."""
+    left = [*pipeline[1:], jnp.zeros_like(sent)]
+    return jnp.stack([x + _after(k + 1, sent, lead) for k, x in enumerate(left)])
+
+
+def _supply(system: System, state: State, parent: int, share):
     """A supplier sends what it owes, the oldest orders first, as far as stock goes."""
-    nodes = np.array(system.children[parent])
+    rows = _rows(system.children[parent])
     stock, owed = state.on_hand[parent], state.owed
-    units = jnp.zeros_like(state.on_hand)
+    units = jnp.zeros_like(owed[0, rows])
     for age in reversed(range(len(owed))):
-        want = jnp.moveaxis(owed[age, nodes], 1, 0)  # items children paths
-        sent = jnp.moveaxis(share_out(stock, want), 0, 1)
+        want = jnp.moveaxis(owed[age, rows], 1, 0)  # items children paths
+        sent = jnp.moveaxis(share(stock, want), 0, 1)
         stock = stock - sent.sum(axis=0)
-        owed = owed.at[age, nodes].add(-sent)
-        units = units.at[nodes].add(sent)
-    state = _replace(state, on_hand=state.on_hand.at[parent].set(stock), owed=owed)
-    return _put(state, units, lead)
+        owed = owed.at[age, rows].add(-sent)
+        units = units + sent
+    on_hand = state.on_hand.at[parent].set(stock)
+    return _replace(state, on_hand=on_hand, owed=owed), units
 
 
-def _admit(world: World, tier, due, rooms: Rooms):
-    """What docks take of what is due at some nodes; buildings are shared by systems and
-    docks by items, in proportion to what is due."""
-    total = jnp.zeros((len(rooms.inbound), due[0].shape[2]), due[0].dtype)
-    wants = [units[nodes] for units, nodes in zip(due, tier, strict=True)]
-    for system, want, nodes in zip(world.systems, wants, tier, strict=True):
-        total = total.at[system.place[nodes]].add(want.sum(axis=1))
-    share = jnp.minimum(rooms.inbound[:, None] / jnp.maximum(total, 1e-30), 1)
+def _admit(world: World, tier, due, room, period):
+    """What docks take of what is due at some nodes, and the room that is left.
+
+    Buildings are shared by systems and docks by items, in proportion to what is due.
+    """
+    total = jnp.zeros_like(room)
+    most = [units.sum(axis=1) for units in due]
+    for system, units, rows in zip(world.systems, most, tier, strict=True):
+        total = total.at[system.place[rows]].add(units)
+    over = total > room
+    part = jnp.where(over, room, 1) / jnp.where(over, total, 1)
     taken = []
-    for system, want, nodes in zip(world.systems, wants, tier, strict=True):
-        most, part = want.sum(axis=1), share[system.place[nodes]]
-        cut = jnp.floor(most * part + 1e-3) if system.whole else most * part
-        most = jnp.where(part < 1, cut, most)
-        taken.append(share_out(most, want))
-    return taken
+    for system, want, units, rows in zip(world.systems, due, most, tier, strict=True):
+        place = system.place[rows]
+        cut = units * part[place]
+        cut = jnp.floor(cut + 1e-3) if system.whole else cut
+        cut = jnp.where(over[place], cut, units)
+        room = room.at[place].add(-cut)
+        taken.append(_share(system, period)(cut, want))
+    return taken, room
 
 
 def sell(world: World, now: tuple[Now, ...], period: Period) -> Period:
     """Deferred shipments leave, then demand is served slot by slot; what finds stock
     but no room to be shipped is deferred, what finds no stock waits or is lost."""
-    period = _send_deferred(world, period)
+    period = _send_deferred(world, now, period)
     for slot in range(world.slots):
         for k, system in enumerate(world.systems):
             demand = now[k].demand
@@ -312,21 +343,22 @@ def sell(world: World, now: tuple[Now, ...], period: Period) -> Period:
 
 def _slot(demand, slot: int, slots: int, period):
     """The part of a period's demand that comes in a slot: each unit in one of them,
-    whole units whole, by systematic sampling."""
+    whole units whole, by systematic sampling, the same for all paths."""
     key = jax.random.fold_in(jax.random.key(0), period)
-    start = jax.random.uniform(key, demand.shape, demand.dtype)
+    start = jax.random.uniform(key, (*demand.shape[:2], 1), demand.dtype)
     until = lambda k: jnp.floor(demand * (k / slots) + start)
     whole = demand == jnp.floor(demand)
     return jnp.where(whole, until(slot + 1) - until(slot), demand / slots)
 
 
-def _send_deferred(world: World, period: Period) -> Period:
+def _send_deferred(world: World, now: tuple[Now, ...], period: Period) -> Period:
     """Shipments put off before take room first; those put off again pay again."""
     states, ledgers, room = [], [], period.rooms.outbound
-    for system, state, ledger in zip(
-        world.systems, period.states, period.ledgers, strict=True
+    for system, today, state, ledger in zip(
+        world.systems, now, period.states, period.ledgers, strict=True
     ):
-        sent = share_out(room[system.place], state.deferred)
+        share = _share(system, today.period)
+        sent = share(room[system.place], state.deferred)
         units = sent.sum(axis=1)
         room = room.at[system.place].add(-units)
         states.append(_replace(state, deferred=state.deferred - sent))
@@ -356,12 +388,13 @@ def _serve(system, policy, now: Now, k: int, period: Period) -> Period:
     asked = now.demand + state.backlog.sum(axis=0)
     room = period.rooms.outbound[system.place]
     if now.routes is None:
-        sale = _at_home(system, state.on_hand, asked, room)
+        sale = _at_home(system, now, state.on_hand, asked, room)
     else:
         sale = _on_routes(system, policy, now, state.on_hand, asked, room)
     met = asked - sale.unmet
     backlog = _take_oldest(state.backlog, met)
-    fresh = now.demand - (met - (state.backlog - backlog).sum(axis=0))
+    waited = (state.backlog - backlog).sum(axis=0)
+    fresh = now.demand - (met - waited)
     money = _money("shipping", sale.shipping) + _money("late", sale.late)
     if system.patience == 0:
         money += _money("lost", system.lost_cost @ fresh.sum(axis=0))
@@ -375,7 +408,7 @@ def _serve(system, policy, now: Now, k: int, period: Period) -> Period:
         money=ledger.money + money,
         demand=ledger.demand + now.demand.sum(axis=1),
         served=ledger.served + sale.served,
-        on_time=ledger.on_time + sale.on_time,
+        on_time=ledger.on_time + jnp.maximum(sale.on_time - waited.sum(axis=1), 0),
         local=ledger.local + sale.local,
         near=ledger.near + sale.near,
         shipped=ledger.shipped + sale.shipped,
@@ -389,12 +422,12 @@ def _serve(system, policy, now: Now, k: int, period: Period) -> Period:
     )  # fmt: skip
 
 
-def _at_home(system: System, stock, asked, room) -> _Sale:
+def _at_home(system: System, now: Now, stock, asked, room) -> _Sale:
     """Every class is one node's own: no search, no order among classes."""
     if len(system.home) != len(stock):
         raise ValueError("without routes every node has one class, in the same order")
     ready = jnp.minimum(stock, asked)
-    sent = share_out(room, ready)
+    sent = _share(system, now.period)(room, ready)
     pay = _pay(system, jnp.arange(len(stock)), jnp.arange(len(stock)))
     units, sold = sent.sum(axis=1), ready.sum(axis=1)
     return _Sale(
@@ -414,12 +447,12 @@ def _on_routes(system, policy, now: Now, stock, asked, room) -> _Sale:
     """Greedy fulfilment in each regime of load; paths of other regimes stand still."""
     routes = now.routes
     assert routes is not None
-    regimes, sale = len(routes.klass), None
+    regimes, sale, share = len(routes.klass), None, _share(system, now.period)
     for k in range(regimes):
         route = jax.tree.map(lambda x, k=k: x[k], routes)
         here = (now.regime == k).astype(stock.dtype)
         want = asked if regimes == 1 else asked * here
-        part = _route(system, policy, route, stock, want, room)
+        part = _route(system, policy, route, stock, want, room, share)
         if sale is not None:
             add = jax.tree.map(jnp.add, part, sale)
             part = add._replace(left=part.left, room=part.room)
@@ -428,7 +461,7 @@ def _on_routes(system, policy, now: Now, stock, asked, room) -> _Sale:
     return sale
 
 
-def _route(system, policy, route: Routes, stock, want, room) -> _Sale:
+def _route(system, policy, route: Routes, stock, want, room, share) -> _Sale:
     pay = _pay(system, route.node, route.klass)
     pay = jnp.where(route.used[:, None], pay, jnp.inf)
     away = (route.level > 0)[:, None]
@@ -440,7 +473,7 @@ def _route(system, policy, route: Routes, stock, want, room) -> _Sale:
         return sent.sum(axis=0), pay @ sent, late @ sent
 
     ship = lambda stock, want, room: fulfill(
-        stock, want, route.klass, route.node, pay, lost, keep, tell, room
+        stock, want, route.klass, route.node, pay, lost, keep, tell, room, share
     )
     now = ship(stock, want, room)
     short = jnp.any((now.room < 1) & jnp.any(now.left > 0, axis=1))
@@ -471,7 +504,7 @@ def charge(world: World, now: tuple[Now, ...], period: Period) -> Period:
     """Costs of what is on hand, on its way, outside, deferred and waited for."""
     rooms, ledgers = period.rooms, []
     limit = rooms.storage[:, None]
-    volume = jnp.zeros((len(rooms.storage), period.ledgers[0].volume.shape[1]))
+    volume = jnp.zeros_like(rooms.outbound)
     for system, ledger in zip(world.systems, period.ledgers, strict=True):
         volume = volume.at[system.place].add(ledger.volume)
     over = rooms.overage @ jnp.maximum(volume - limit, 0)

@@ -13,7 +13,8 @@ class System(eqx.Module):
     in the user's currency, time in periods.
 
     Attributes:
-      place: position of each node among the buildings, which all systems share.
+      place: position of each node among the buildings, which all systems share; no two
+        nodes of a system are in one.
       parent: supplier of each node, -1 for outside; suppliers come before those that
         they supply.
       home: node at which a class of demand counts as local.
@@ -100,7 +101,8 @@ class State(eqx.Module):
 
     Attributes:
       on_hand: units on the shelf.
-      pipeline: units on their way, by the periods until they arrive.
+      pipeline: units on their way, by the periods until they arrive; those of the
+        first row arrive in the period that starts.
       waiting: units outside a building whose dock was full.
       owed: units ordered from a supplier and not sent yet, by age, the youngest first.
       backlog: units that customers wait for, by age, the youngest first.

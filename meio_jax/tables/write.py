@@ -85,6 +85,8 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
     regimes, `utilization` is that of the fullest regime, and `price_regime_1` (quiet)
     to `price_regime_K` (busy) are money per unit shipped while the regime holds.
 
+    The bound is proven at prices of its own, `bound_price` and `bound_price_regime_k`.
+
     The use of resource "items" is the number of items with a target above 0. It has no
     price: the bound does not see this limit, and holds for any.
     """
@@ -106,11 +108,14 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
             limit > 0, fullest / limit, np.where(fullest > 0, np.inf, 0.0)
         )
     by_regime = {
-        f"price_regime_{k + 1}": np.where(
-            resource == 2, solution.prices[2 + k, node, period], np.nan
+        f"{name}_regime_{k + 1}": np.where(
+            resource == 2, prices[2 + k, node, period], np.nan
+        )
+        for name, prices in (
+            ("price", solution.prices), ("bound_price", solution.bound_prices)
         )
         for k in range(regimes if regimes > 1 else 0)
-    }
+    }  # fmt: skip
     table = pd.DataFrame(
         {
             "node": np.array(labels.nodes)[node],
@@ -122,6 +127,7 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
             "utilization": utilization,
             "value_plus_10pct": slack + 0.1 * proven * limit,
             "value_minus_10pct": np.maximum(0.1 * proven * limit - slack, 0),
+            "bound_price": proven,
             **by_regime,
         }
     )
@@ -150,6 +156,7 @@ def _held(problem, solution, labels) -> pd.DataFrame:
             "utilization": share,
             "value_plus_10pct": max(solution.cost - solution.bound, 0.0),
             "value_minus_10pct": 0.0,
+            "bound_price": 0.0,
         }
     )
 

@@ -14,8 +14,9 @@ from meio_jax.dual.bound import group_bound
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows
 from meio_jax.network import build_network
-from meio_jax.planner import solve_problem, violation
+from meio_jax.planner import solve_problem
 from meio_jax.problem import Demand, Group, Items, Problem, take_items
+from meio_jax.recover.evaluate import violation
 from meio_jax.scenarios.sample import draw_sample
 
 ITEMS, NODES, REGIONS, PERIODS = 12, 4, 4, 3

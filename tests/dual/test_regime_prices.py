@@ -11,8 +11,8 @@ from test_dual import ITEMS, NODES, PERIODS, options, problem
 from meio_jax.dual.bound import group_bound
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows
-from meio_jax.planner import solve_problem, violation
-from meio_jax.recover.evaluate import Evaluator, node_use
+from meio_jax.planner import solve_problem
+from meio_jax.recover.evaluate import Evaluator, node_use, violation
 from meio_jax.scenarios.sample import draw_sample
 
 REGIMES = 4

@@ -7,7 +7,7 @@ from experiments.scenarios.run import main
 
 def test_quick_run_brackets_its_plan(tmp_path, capsys):
     main(["--quick", "--out", str(tmp_path)])
-    (row,) = json.loads((tmp_path / "result.json").read_text())["rows"]
+    (row,) = json.loads((tmp_path / "quick.json").read_text())["rows"]
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert row["bound_a"] <= row["cost_in_sample"] * (1 + 1e-6)
     low = row["fresh_bound"] - row["fresh_bound_error"]

@@ -19,8 +19,9 @@ from numpy.testing import assert_allclose
 
 from meio_jax.config import Config
 from meio_jax.network import build_network
-from meio_jax.planner import solve_problem, violation
+from meio_jax.planner import solve_problem
 from meio_jax.problem import Demand, Group, Items, Problem
+from meio_jax.recover.evaluate import violation
 from meio_jax.scenarios.sample import draw_sample
 
 GIVEN = json.loads((Path(__file__).parent / "net_lp_A.json").read_text())

@@ -1,0 +1,226 @@
+"""Re-plans the flagship every week of its last year and simulates what really came.
+
+    python -m experiments.backtest.run DATA/flagship [--items 100] [--quick]
+
+Prints a line a week and writes `result.json` and `result.png` beside this file.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import meio_jax as meio
+from experiments.flagship.reader import read_flagship
+from experiments.record import Record, parser
+from meio_jax import policies
+from meio_jax.config import Config, Solver
+from meio_jax.planner import Place, solve_problem
+from meio_jax.problem import Demand, Problem
+from meio_jax.scenarios.sample import draw_sample, given_sample, seeds_of
+from meio_jax.sim.lab import Decision, simulate_decisions
+from meio_jax.sim.metrics import metrics
+from meio_jax.stats import holm, interval, paired
+from meio_jax.tables import examine
+from meio_jax.tables.build import build
+
+FIRST, WEEKS, AHEAD = 156, 52, 2  # first week, weeks replayed, weeks planned each time
+SEED = 0
+SOLVER = Solver(
+    gap=0.05, levels=6, smoothing=(1.0,), certify=2, max_evaluations=10
+)  # fmt: skip
+UNPRICED = replace(SOLVER, max_evaluations=2)
+
+
+def whole_year(folder: Path, items: int, tightness: float, weeks: int):
+    """The problem of all weeks to replay, with the whole history, and its names."""
+    frames = read_flagship(
+        folder, items=items, weeks=FIRST + weeks, horizon=0, tightness=tightness,
+        shipping_charge=1.0,
+    )  # fmt: skip
+    config = Config()
+    config = replace(
+        config,
+        problem=replace(config.problem, horizon=weeks),
+        units=replace(config.units, volume="litre"),
+        given=frozenset({"problem.horizon"}),
+    )
+    examined = examine(meio.Tables(**frames), config)
+    return build(examined.tables, examined.calendar)
+
+
+def as_known(problem: Problem, week: int, ahead: int) -> Problem:
+    """The problem as it was known in a week: history up to it, the weeks ahead."""
+    cut = lambda x: x[:, :ahead]
+    groups = tuple(
+        replace(
+            group,
+            demand=until(group.demand, week),
+            items=replace(
+                group.items, lower=cut(group.items.lower), upper=cut(group.items.upper)
+            ),
+        )
+        for group in problem.groups
+    )
+    return replace(
+        problem, groups=groups, slots=week, storage=cut(problem.storage),
+        inbound=cut(problem.inbound), outbound=cut(problem.outbound),
+        item_limit=cut(problem.item_limit), overage=0.0,
+    )  # fmt: skip
+
+
+def until(demand: Demand, week: int) -> Demand:
+    """Demand of the weeks before one."""
+    keep = demand.slot < week
+    before = np.r_[0, np.cumsum(keep)]
+    return Demand(
+        before[demand.start], demand.slot[keep], demand.region[keep],
+        demand.quantity[keep], demand.std[keep],
+    )  # fmt: skip
+
+
+class Replanner:
+    """Plans week by week, each time from the prices of the week before."""
+
+    def __init__(self, name: str, regimes: int = 1):
+        self.name, self.regimes, self.place = name, regimes, None
+
+    def decide(self, problem: Problem, sample) -> Decision:
+        """Targets and tolls of the priced plan."""
+        problem = replace(problem, regimes=self.regimes)
+        found = solve_problem(problem, sample, SOLVER, start=self.place)
+        self.place = Place(found.prices)
+        reserves = tuple(
+            np.zeros((len(g.network.node), len(g.items))) for g in problem.groups
+        )
+        return Decision(self.name, found.targets, found.tolls, reserves)
+
+
+def rivals():
+    """What the plan is compared with, all on the same scenarios."""
+    return [
+        policies.base_stock(),
+        policies.base_stock(shortage="next_best"),
+        policies.proportional(),
+        policies.days_of_cover(),
+        policies.buy_then_place(),
+        policies.unpriced(UNPRICED),
+    ]
+
+
+def joined(name: str, weekly: list[Decision]) -> Decision:
+    """First-period targets and tolls of every week's decision, as one decision."""
+    first = weekly[0]
+    groups = range(len(first.targets))
+    column = lambda key, axis: tuple(
+        np.concatenate(
+            [np.take(getattr(d, key)[k], [0], axis=axis) for d in weekly], axis=axis
+        )
+        for k in groups
+    )
+    return Decision(name, column("targets", 1), column("tolls", 2), first.reserves)
+
+
+def stability(decision: Decision) -> float:
+    """Mean change of a target from week to week, as a share of the mean target."""
+    moved = sum(np.abs(np.diff(t, axis=1)).sum() for t in decision.targets)
+    held = sum(t[:, 1:].sum() for t in decision.targets)
+    return float(moved / max(held, 1e-9))
+
+
+def replan(problem: Problem, makers, *, scenarios: int, recent: int, show):
+    """Every maker's decisions, week by week, and the seconds that they took."""
+    weekly, seconds = (
+        {m.name: [] for m in makers},
+        dict.fromkeys((m.name for m in makers), 0.0),
+    )
+    for week in range(problem.periods):
+        known = as_known(problem, FIRST + week, min(AHEAD, problem.periods))
+        sample = draw_sample(
+            known, count=scenarios, seed=SEED, recent=recent, balanced=True
+        )
+        for maker in makers:
+            begin = time.perf_counter()
+            weekly[maker.name].append(maker.decide(known, sample))
+            seconds[maker.name] += time.perf_counter() - begin
+        show(week, seconds)
+    return {name: joined(name, part) for name, part in weekly.items()}, seconds
+
+
+def main() -> None:
+    """Runs the experiment from the command line."""
+    made = parser(__doc__, __file__)
+    made.add_argument("data", type=Path)
+    made.add_argument("--items", type=int, default=100)
+    made.add_argument("--tightness", type=float, default=1.3)
+    made.add_argument("--scenarios", type=int, default=64)
+    made.add_argument("--recent", type=int, default=104)
+    made.add_argument("--paths", type=int, default=32)
+    args = made.parse_args()
+    record = Record(args)
+    weeks = 2 if args.quick else WEEKS
+    items = min(args.items, 12) if args.quick else args.items
+    problem, _ = whole_year(args.data, items, args.tightness, weeks)
+    makers = [Replanner("plan"), *rivals()]
+    begin = time.perf_counter()
+
+    def show(week, seconds) -> None:
+        spent = ", ".join(f"{k} {v:.0f}" for k, v in seconds.items())
+        print(f"week {FIRST + week}  {time.perf_counter() - begin:7.0f} s: {spent}")
+
+    with jax.enable_x64(True):
+        decisions, seconds = replan(
+            problem, makers, scenarios=args.scenarios, recent=args.recent, show=show
+        )
+    slots = np.arange(FIRST, FIRST + weeks)
+    sample = given_sample(
+        problem, slots, count=args.paths, seed=seeds_of(SEED, 2, 1)[0]
+    )
+    records = simulate_decisions(
+        problem, list(decisions.values()), sample, [sample], days=7.0
+    )
+    found = {r.name: metrics(problem, r, 7.0) for r in records}
+    record.write(
+        weeks=[FIRST, FIRST + weeks - 1],
+        items=sum(len(g.items) for g in problem.groups),
+        table={k: {m: interval(v)._asdict() for m, v in x.items()}
+               for k, x in found.items()},
+        against=against(records, found),
+        stability={k: stability(d) for k, d in decisions.items()},
+        seconds_deciding={k: round(v, 1) for k, v in seconds.items()},
+    )  # fmt: skip
+
+
+def against(records, found):
+    """The plan less every rival: by draw of lead times, and by week."""
+    plan, *others = records
+    p = holm(np.array([paired(weekly(plan), weekly(other)).p for other in others]))
+    out = {}
+    for other, chance in zip(others, p, strict=True):
+        cost = "cost per period"
+        by_week = paired(weekly(plan), weekly(other))
+        out[other.name] = {
+            "share of its cost": float(
+                by_week.difference.mean / np.mean(weekly(other))
+            ),
+            "by week": by_week.difference._asdict(),
+            "p by week, Holm": float(chance),
+            "by draw of lead times": paired(
+                found[plan.name][cost], found[other.name][cost]
+            ).difference._asdict(),
+        }
+    return out
+
+
+def weekly(record):
+    """Cost of every week, mean over draws of lead times, in blocks of four weeks, whose
+    means are nearly independent."""
+    cost = record.money.sum(axis=0).mean(axis=1)
+    blocks = max(len(cost) // 4, 1)
+    return np.array([part.mean() for part in np.array_split(cost, blocks)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Plans and policies on fresh paths: from tables and run folders to an outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meio_jax.checkpoint import resource_names
+from meio_jax.config import Config, Solver
+from meio_jax.faults import Fault, Faults, InputError
+from meio_jax.outcome import Outcome
+from meio_jax.plan import Plan, load, versions
+
+if TYPE_CHECKING:
+    from meio_jax.sim.lab import Decision
+    from meio_jax.sim.recipe import AbstractRecipe
+
+
+BASELINES = ("base_stock", "proportional", "days_of_cover", "buy_then_place")
+PLANNED = ("unpriced", "static_prices", "fluid")  # baselines that the planner makes
+
+
+def read_policies(
+    policies: Sequence[Plan | str | Path | AbstractRecipe], solver: Solver
+) -> list[Plan | AbstractRecipe]:
+    """Plans and recipes; folders are read, words are names of baselines.
+
+    Args:
+      policies: plans, run folders, recipes or names of baselines.
+      solver: options of baselines that the planner makes.
+
+    Raises:
+      InputError: a word is neither a run folder nor a baseline.
+    """
+    return [_read(p, solver) if isinstance(p, str | Path) else p for p in policies]
+
+
+def _read(word: str | Path, solver: Solver):
+    from meio_jax.sim import policies
+
+    if isinstance(word, Path) or Path(word).is_dir():
+        return load(word)
+    if word in BASELINES:
+        return getattr(policies, word)()
+    if word in PLANNED:
+        return getattr(policies, word)(solver)
+    import difflib
+
+    known = BASELINES + PLANNED
+    near = difflib.get_close_matches(word, known, n=1)
+    guess = f"; did you mean '{near[0]}'?" if near else ""
+    text = f"'{word}' is neither a run folder nor a policy{guess}"
+    raise _refuse("policies", text, f"Policies: {', '.join(known)}")
+
+
+def simulate_examined(
+    examined, config: Config, policies, *, weeks=None, callback=None,
+    input_digest: str | None = None,
+) -> Outcome:  # fmt: skip
+    """The outcome of policies on tables that have been examined and have no errors.
+
+    Args:
+      examined: the tables and their calendar.
+      config: all options.
+      policies: plans and recipes, the reference first.
+      weeks: first and last period of history to replay.
+      callback: as for `simulate`.
+      input_digest: of the tables, where it is known.
+    """
+    import jax
+
+    from meio_jax.scenarios.sample import draw_sample, given_sample, seeds_of
+    from meio_jax.sim.lab import path_samples, simulate_decisions
+    from meio_jax.sim.metrics import metrics, service_rates
+    from meio_jax.tables import outcome as tables_out
+    from meio_jax.tables.build import build
+    from meio_jax.tables.hashing import digest
+    from meio_jax.tables.units import days_per_period
+
+    begin = time.perf_counter()
+    options, asked = config.scenarios, config.simulate
+    problem, labels = build(examined.tables, examined.calendar)
+    problem = replace(problem, regimes=options.regimes)
+    draw = partial(
+        draw_sample, problem, block=options.block, recent=options.recent,
+        common=options.common,
+    )  # fmt: skip
+    planned = draw(count=options.count, seed=options.seed, balanced=True)
+    mark = input_digest or digest(examined.tables)
+    decisions = decide_all(problem, labels, planned, policies, mark)
+    if weeks is None:
+        seeds = seeds_of(asked.seed, 2, 4096)
+        samples = path_samples(problem, draw, paths=asked.paths, seeds=seeds)
+    else:
+        slots = _slots(problem, examined.calendar, weeks)
+        seed = seeds_of(asked.seed, 2, 1)[0]
+        samples = [given_sample(problem, slots, count=asked.paths, seed=seed)]
+    days = days_per_period(config.units)
+    records = simulate_decisions(
+        problem, decisions, planned, samples, days=days, slots=asked.slots,
+        callback=callback,
+    )  # fmt: skip
+    for record in records:
+        _check_orders(record)
+    found = {r.name: metrics(problem, r, days) for r in records}
+    by_path = tables_out.by_path_table(found)
+    rates = {r.name: service_rates(problem, r) for r in records}
+    device = jax.devices()[0]
+    facts = {
+        "policies": [d.name for d in decisions],
+        "paths": sum(len(s.weight) for s in samples),
+        "weeks": list(weeks) if weeks else None,
+        "periods": problem.periods,
+        "period": config.units.period,
+        "currency": config.units.currency,
+        "input_digest": mark,
+        "options": config.to_dict(),
+        "seconds": time.perf_counter() - begin,
+        "device": f"{device.platform} ({device.device_kind})",
+        "versions": versions(),
+    }
+    return Outcome(
+        kpis=tables_out.kpis_of(by_path, decisions[0].name),
+        service=tables_out.service_of(rates, labels, problem.periods),
+        use=tables_out.use_of(records, problem, labels),
+        by_path=by_path,
+        facts=facts,
+    )
+
+
+def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
+    """What every policy decides, under names that differ.
+
+    Args:
+      problem: the problem.
+      labels: its names.
+      planned: the scenarios that plans are made on.
+      policies: plans and recipes.
+      mark: digest of the tables.
+
+    Raises:
+      InputError: a plan was made from other tables.
+    """
+    if not len(policies):
+        raise _refuse("policies", "nothing to simulate", "Give a plan, or a baseline")
+    decisions, names = [], {}
+    for policy in policies:
+        if isinstance(policy, Plan):
+            decision = _plan_decision(policy, problem, labels, planned, mark)
+        else:
+            decision = policy.decide(problem, planned)
+        count = names[decision.name] = names.get(decision.name, 0) + 1
+        if count > 1:
+            decision = decision._replace(name=f"{decision.name} {count}")
+        decisions.append(decision)
+    return decisions
+
+
+def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
+    from meio_jax.dual.use import window_tolls
+    from meio_jax.sim.lab import Decision
+    from meio_jax.tables.outcome import targets_array
+
+    place = f"run '{plan.facts.get('name') or 'plan'}'"
+    made = plan.facts.get("input_digest", mark)
+    if made != mark:
+        text = f"was made from other tables (digest {made}, these have {mark})"
+        hint = "Simulate it with the tables that it was made from, or solve again"
+        raise _refuse(place, text, hint)
+    targets = targets_array(plan, problem, labels, place)
+    names = resource_names(problem.regimes), labels.nodes, labels.periods
+    prices = np.zeros(problem.capacities.shape)
+    known = plan.checkpoint.matched(*names)
+    prices += 0 if known is None else known
+    tolls, reserves = [], []
+    for k, group in enumerate(problem.groups):
+        window = planned.window(k)
+        tolls.append(window_tolls(prices[:, group.network.node], window))
+        reserves.append(np.zeros((len(window), len(group.items))))
+    return Decision("plan", targets, tuple(tolls), tuple(reserves))
+
+
+def _slots(problem, calendar, weeks):
+    """Slots of history from the first to the last of the weeks."""
+    if problem.kind != "history":
+        text = "weeks are those of a history, and the tables have none"
+        raise _refuse("weeks", text, "Leave them out to draw fresh paths")
+    known = list(calendar.history)
+    for week in map(str, weeks):
+        if week not in known:
+            text = f"'{week}' is not in the history"
+            hint = f"It has {known[0]} to {known[-1]}, {len(known)} periods"
+            raise _refuse("weeks", text, hint)
+    first, last = (known.index(str(w)) for w in weeks)
+    count = last - first + 1
+    if count != problem.periods:
+        text = f"{weeks[0]} to {weeks[1]} are {count} periods, the plan has "
+        hint = "Give as many periods as are planned"
+        raise _refuse("weeks", text + str(problem.periods), hint)
+    return np.arange(first, last + 1)
+
+
+def _check_orders(record) -> None:
+    if record.wrong.any():
+        text = f"policy '{record.name}' orders something negative or not a number"
+        text += f" on {int(record.wrong.sum())} of {len(record.wrong)} paths"
+        raise _refuse("policies", text, "Orders must be units, 0 or more")
+
+
+def _refuse(place: str, text: str, hint: str) -> InputError:
+    return InputError(Faults([Fault("error", "S01", place, text, hint)]))

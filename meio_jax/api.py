@@ -149,6 +149,7 @@ def plan_examined(
         "input_digest": mark,
         "tables": str(Path(examined.tables.folder).resolve()),
         "options": config.to_dict(),
+        "given": sorted(config.given),
     }
     days = days_per_period(config.units)
     return Plan(
@@ -198,11 +199,11 @@ def simulate(
     from meio_jax.runs import read_policies, simulate_examined
 
     if config is None:
-        from meio_jax.config import from_dict
+        from meio_jax.config import from_facts
 
         policies = [_loaded(p) for p in policies]
         plans = [p for p in policies if isinstance(p, Plan)]
-        config = from_dict(plans[0].facts["options"]) if plans else Config()
+        config = from_facts(plans[0].facts) if plans else Config()
     given = {"paths": paths, "seed": seed}
     config = replace(
         config,

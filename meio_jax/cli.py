@@ -111,14 +111,14 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume) -> None:
 def simulate(runs, names, paths, seed, slots, weeks, tables, out, csv) -> None:
     """Simulate run folders RUNS, and baselines, side by side on fresh paths."""
     from meio_jax import load
-    from meio_jax.config import from_dict, with_overrides
+    from meio_jax.config import from_facts, with_overrides
 
     if weeks is not None and weeks.count(":") != 1:
         raise click.UsageError(f"--weeks {weeks}: write FIRST:LAST")
     plans = [load(run) for run in runs]
     given = {"paths": paths, "seed": seed, "slots": slots}
     sets = [f"simulate.{k}={v}" for k, v in given.items() if v is not None]
-    config = with_overrides(from_dict(plans[0].facts["options"]), sets)
+    config = with_overrides(from_facts(plans[0].facts), sets)
     folder = tables or Path(plans[0].facts["tables"])
     out = out or runs[0] / "simulation"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -362,7 +362,7 @@ def _show_outcome(log: _Log, outcome) -> None:
     what = f"{facts['paths']:,} fresh paths"
     if facts["weeks"]:
         what = f"{' to '.join(facts['weeks'])}, {facts['paths']:,} draws of lead times"
-    log.line(f"simulated on {what}; mean and half of its 95 % interval")
+    log.line(f"simulated on {what}, 95 % intervals; difference to the {first}")
     for metric, name, digits in SHOWN:
         if (first, metric) not in table.index:
             continue

@@ -166,10 +166,14 @@ class Economics(_Section):
     Attributes:
       holding_rate: per year, share of unit_cost.
       late_rate: cost of one unit late for one day, share of unit_price.
+      overage_rate: cost of volume above storage for a period, in multiples of what it
+        costs to hold the same volume of the median item. Simulations charge it; plans
+        do not go above storage.
     """
 
     holding_rate: float = _amount(0.25)
     late_rate: float = _amount(0.02)
+    overage_rate: float = _amount(10.0)
 
 
 @dataclass(frozen=True)
@@ -343,17 +347,19 @@ def parse(text: str, name: str = "meio.toml") -> Config:
     return _merge(Config(), options, place)
 
 
-def from_dict(options: Mapping[str, Any], name: str = "run.json") -> Config:
-    """The config that `Config.to_dict` gave.
+def from_facts(facts: Mapping[str, Any], name: str = "run.json") -> Config:
+    """The config of a run.
 
     Args:
-      options: sections and options as plain values.
+      facts: of the run: `options`, as `Config.to_dict` gave them, and which of them
+        were `given`.
       name: of where they come from, for messages.
 
     Raises:
       InputError: with everything that is wrong in them.
     """
-    return _merge(Config(), options, lambda *_: name)
+    config = _merge(Config(), facts["options"], lambda *_: name)
+    return replace(config, given=frozenset(facts.get("given", ())))
 
 
 def with_overrides(config: Config, overrides: Iterable[str]) -> Config:

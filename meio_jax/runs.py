@@ -177,7 +177,7 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     names = resource_names(problem.regimes), labels.nodes, labels.periods
     prices = np.zeros(problem.capacities.shape)
     known = plan.checkpoint.matched(*names)
-    prices += 0 if known is None else known
+    prices += 0 if known is None else known[0]
     tolls, reserves = [], []
     for k, group in enumerate(problem.groups):
         window = planned.window(k)

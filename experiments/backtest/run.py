@@ -91,7 +91,7 @@ class Replanner:
         """Targets and tolls of the priced plan."""
         problem = replace(problem, regimes=self.regimes)
         found = solve_problem(problem, sample, SOLVER, start=self.place)
-        self.place = Place(found.prices)
+        self.place = Place(found.prices, found.bound_prices, lifts=found.lifts)
         reserves = tuple(
             np.zeros((len(g.network.node), len(g.items))) for g in problem.groups
         )

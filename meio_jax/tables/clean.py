@@ -50,6 +50,8 @@ def clean(book: Book, calendar: Calendar, journal: Journal) -> Tables:
     if "nodes" in book.sheets:
         frames["nodes"] = _nodes(book.sheets["nodes"], classes)
     frames["capacities"] = _capacities(book, calendar)
+    cost = frames["capacities"]["overage_cost"]
+    frames["capacities"]["overage_cost"] = cost.fillna(_overage(frames, book))
     if "vendors" in book.sheets and items is not None:
         frames["vendors"] = _vendors(book.sheets["vendors"], items)
     regions = book.known("regions") or []
@@ -154,6 +156,16 @@ def _vendors(sheet: Sheet, items: Sheet) -> pd.DataFrame:
     return frame
 
 
+def _overage(frames, book: Book) -> float:
+    """Cost of a unit of volume above storage where none is given."""
+    items = frames.get("items")
+    if items is None or not (items["unit_volume"] > 0).any():
+        return 0.0
+    bulky = items[items["unit_volume"] > 0]
+    held = (bulky["holding_cost"] / bulky["unit_volume"]).median()
+    return float(book.config.economics.overage_rate * held)
+
+
 def _capacities(book: Book, calendar: Calendar) -> pd.DataFrame:
     """One row for each limited node, resource and period; no row, no limit."""
     parts = []
@@ -165,7 +177,7 @@ def _capacities(book: Book, calendar: Calendar) -> pd.DataFrame:
                 "resource": pd.array([resource] * len(nodes), "str"),
                 "period": pd.array([""] * len(nodes), "str"),
                 "capacity": nodes.number[column],
-                "overage_cost": 0.0,
+                "overage_cost": np.nan,
             }
             parts.append(pd.DataFrame(part))
     if sheet is not None:

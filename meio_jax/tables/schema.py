@@ -129,7 +129,7 @@ SCHEMA = MappingProxyType({
             _words("resource", *RESOURCES, key=True),
             _ANY_PERIOD,
             _must("capacity"),
-            _may("overage_cost", 0.0),
+            _may("overage_cost"),
         ), absent="Leave the row out for no limit"),
         Table("lanes", (
             _id("source", "nodes"),

@@ -15,14 +15,14 @@ def hindsight_cost(
     """Least cost of serving or losing all demand of each period and path, money.
 
     sum over items i and classes q of min(min_n c_inq, p_i) D_iq: every unit is served
-    by the node where that is cheapest, or lost where that is cheaper still. Clairvoyant:
-    it knows every unit of demand before it comes, has it at that node in the very period
-    for no holding, whatever the lead time, and no capacity binds. A simulation pays at
-    least the cheapest service for a unit that it ships, lateness included, and at least
-    the penalty for one that it loses or lets wait, so summed over the horizon this is
-    below the cost of any policy on the same path; customers who wait are served, or
-    paid for at least once, within the horizon. The distance to it is what uncertainty,
-    lead times and capacities cost together, and no policy can close all of it.
+    by the node where that is cheapest, or lost where that is cheaper still.
+
+    Clairvoyant: it knows every unit of demand before it comes and has it at that node
+    in that very period, for no holding, whatever lead times are, and no capacity binds.
+    A simulation pays at least the cheapest service for a unit that it ships, lateness
+    included, and at least the penalty for one that it loses or lets wait, so summed
+    over the horizon this is below the cost of any policy on the same path. The distance
+    is what uncertainty, lead times and capacities cost together: no policy closes it.
 
     Args:
       problem: items and network; its capacities are not read.

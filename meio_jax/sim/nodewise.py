@@ -88,18 +88,22 @@ def place(
     Args:
       windows: demand of some items.
       u: money per unit short.
-      total: units to split; what nodes cannot hold or use is not placed.
+      total: units to split; what does not fit below the largest targets is not placed.
     """
     ends, below = _sorted(windows.demand, windows.weight)
     below = np.broadcast_to(below, ends.shape)
-    below = np.concatenate([np.zeros_like(below[..., :1]), below[..., :-1]], axis=-1)
+    below = np.concatenate([np.zeros_like(below[..., :1]), below], axis=-1)
     low = windows.lower[..., None]
+    above = np.maximum(ends[..., -1:], low) + total[..., None, None]
+    ends = np.concatenate([ends, above], axis=-1)
     ends = np.clip(ends, low, windows.upper[..., None])
     width = np.diff(ends, axis=-1, prepend=low)
     u, h = u[:, None, :, None], windows.holding[:, None, :, None]
-    value = (u - (h + u) * below).reshape(*total.shape, -1)
-    flat = width.reshape(value.shape)
-    order = np.argsort(-value, axis=-1, kind="stable")
+    worth = (u - (h + u) * below).reshape(*total.shape, -1)
+    worth /= np.maximum(np.max(h + u, axis=2, keepdims=True)[..., 0], 1e-30)
+    worth = worth.round(9)  # equal values stay so at any scale of money
+    flat = width.reshape(worth.shape)
+    order = np.argsort(-worth, axis=-1, kind="stable")
     wide = np.take_along_axis(flat, order, -1)
     budget = (total - windows.lower.sum(axis=2))[..., None]
     taken = np.clip(budget - (np.cumsum(wide, axis=-1) - wide), 0, wide)

@@ -28,7 +28,7 @@ def shang_song(
     holding: Float[np.ndarray, " stages"],
     penalty: float,
 ) -> EchelonLevels:
-    """Newsvendor bounds and heuristic of Shang & Song (2003, Theorem 1 and eq. 14).
+    """Newsvendor bounds and heuristic of Shang & Song (2003).
 
     With h_j the echelon holding costs and D_j the demand over the lead times of stages
     1 to j, counted from downstream, the best level of echelon j lies between the

@@ -128,7 +128,7 @@ def plan_examined(
         "evaluations": solution.evaluations,
         "evaluations_before": start.evaluations if start else 0,
         "stage": reached[0].stage,
-        "lifts": solution.lifts,
+        "lifts": list(solution.lifts),
         "cost_without_capacities": solution.free_value,
         "certificate": solution.certificate._asdict(),
         "seconds": time.perf_counter() - begin,

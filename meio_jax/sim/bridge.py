@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from meio_jax.kernels.orders import Orders, pack_orders
 from meio_jax.problem import Group, Problem
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.regimes import period_load
@@ -67,27 +68,35 @@ def ahead(values, warm: int, *, axis: int):
     return np.concatenate([first, values], axis=axis)
 
 
-def make_paths(problem: Problem, sample: Sample, cuts, warm: int) -> tuple[Paths, ...]:
+def make_paths(
+    problem: Problem, sample: Sample, cuts, warm: int, slots: int = 1
+) -> tuple[Paths, ...]:
     """Demand and lead times of every group on the scenarios of a sample.
 
-    A period of warm-up takes the first period of another scenario, so that it is as
-    random as the first and says nothing of the path to come.
+    Demand is orders where sales are lost, and units of every class where customers
+    wait. A period of warm-up takes the first period of another scenario, so that it is
+    as random as the first and says nothing of the path to come.
 
     Args:
       problem: the problem.
       sample: one scenario a path.
       cuts: loads between regimes in each period, from `load_cuts`.
       warm: periods of warm-up.
+      slots: parts of a period in which its demand comes.
     """
     regime = _early(_regimes(problem, sample, cuts), warm)
-    return tuple(
-        Paths(
-            _early(_demand(problem, k, sample), warm),
-            _early(jnp.asarray(np.moveaxis(sample.lead[k], 1, 0)), warm),
-            regime,
-        )
-        for k in range(len(problem.groups))
-    )
+    paths = []
+    for k, group in enumerate(problem.groups):
+        source = SlotSource(problem, group, sample)
+        slot = np.asarray(_early(jnp.asarray(source.slot.T[: problem.periods]), warm))
+        if group.waits:
+            demand = _demand(source, slot)
+        else:
+            rng = np.random.default_rng([sample.seed, 3, k])
+            demand = _orders(source, slot, np.asarray(regime), slots, rng)
+        lead = _early(jnp.asarray(np.moveaxis(sample.lead[k], 1, 0)), warm)
+        paths.append(Paths(demand, lead, regime))
+    return tuple(paths)
 
 
 def load_cuts(problem: Problem, sample: Sample) -> Float[np.ndarray, "periods cuts"]:
@@ -108,21 +117,88 @@ def _regimes(problem, sample, cuts):
     return jnp.asarray(regime)
 
 
-def _demand(problem, index, sample):
-    """Units, "periods classes items paths"."""
-    group = problem.groups[index]
-    source, items = SlotSource(problem, group, sample), len(group.items)
-    slot = jnp.asarray(source.slot[:, : problem.periods].T)
-    parts = [
-        _by_period(source(first, min(first + 64, items)), slot)
-        for first in range(0, items, 64)
+def _chunks(source: SlotSource):
+    items = len(source.group.items)
+    return (source(k, min(k + 64, items)) for k in range(0, items, 64))
+
+
+def _orders(source: SlotSource, slot, regime, slots: int, rng) -> Orders:
+    """Orders of each period and each part of it, from the source's slots."""
+    places, units, items = [], [], 0
+    for chunk in map(np.asarray, _chunks(source)):
+        item, when, klass = np.nonzero(chunk)
+        places.append(np.stack([when, klass, item + items]).astype(np.int32))
+        units.append(chunk[item, when, klass])
+        items += len(chunk)
+    places, units = np.concatenate(places, axis=1), np.concatenate(units)
+    order = np.lexsort(places[::-1])  # by slot, then class, then item
+    (when, klass, item), units = places[:, order], units[order]
+    start = np.searchsorted(when, np.arange(slot.max() + 2))
+    flat = [[] for _ in range(6)]
+    for t, today in enumerate(slot):
+        count = start[today + 1] - start[today]
+        path = np.repeat(np.arange(len(today), dtype=np.int32), count)
+        entry = np.arange(len(path)) + np.repeat(
+            start[today] - np.cumsum(count) + count, count
+        )
+        key = klass[entry] * (regime.max() + 1) + regime[t][path]
+        order = np.argsort(_narrow(key), kind="stable")  # then by path, then by item
+        path, entry = path[order], entry[order]
+        for k, part in enumerate(_parts(units[entry], slots, rng)):
+            some = np.flatnonzero(part)
+            at, on = entry[some], path[some]
+            step = np.full(len(some), t * slots + k, np.int32)
+            columns = step, klass[at], regime[t][on], on, item[at], part[some]
+            for column, values in zip(flat, columns, strict=True):
+                column.append(values)
+    packed = pack_orders(
+        *map(np.concatenate, flat), steps=len(slot) * slots, paths=slot.shape[1]
+    )
+    shaped = (x.reshape(len(slot), slots, *x.shape[1:]) for x in packed)
+    return Orders(*map(jnp.asarray, shaped))
+
+
+def _narrow(values):
+    """The same in 16 bits where they fit: sorting them takes one pass."""
+    return values.astype(np.uint16) if values.max(initial=0) < 2**16 else values
+
+
+def _parts(units, slots: int, rng):
+    """The units of orders that come in each part of a period: each in one of them,
+    whole units whole, by systematic sampling."""
+    if slots == 1:
+        return [units]
+    start, whole = rng.random(len(units)), units == np.floor(units)
+    until = [np.floor(units * (k / slots) + start) for k in range(slots + 1)]
+    return [
+        np.where(whole, until[k + 1] - until[k], units / slots) for k in range(slots)
     ]
+
+
+def _demand(source: SlotSource, slot):
+    """Units, "periods classes items paths"."""
+    parts = [_by_period(chunk, slot) for chunk in _chunks(source)]
     return jnp.concatenate(parts, axis=2)
+
+
+def order_count(problem: Problem, group: Group, slots: int) -> float:
+    """Orders of a group in a mean period of one path, at most.
+
+    Args:
+      problem: the problem.
+      group: the group.
+      slots: parts of a period in which its demand comes.
+    """
+    most = np.bincount(group.network.part_region).max() * slots
+    units = group.demand.quantity
+    whole = (units == np.ceil(units)) | (problem.kind == "forecast")
+    count = np.where(whole, np.minimum(units, most), most)
+    return float(count.sum()) / problem.slots
 
 
 @jax.jit
 def _by_period(slots, slot):
-    taken = slots[:, slot]  # items periods paths classes
+    taken = slots[:, jnp.asarray(slot)]  # items periods paths classes
     return jnp.transpose(taken, (1, 3, 0, 2)).astype(jnp.float32)
 
 

@@ -8,13 +8,22 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from meio_jax.kernels.fulfill import Routes
+from meio_jax.kernels.orders import Tries, list_tries
 from meio_jax.problem import Problem
 from meio_jax.scenarios.sample import Sample
-from meio_jax.sim.bridge import ahead, load_cuts, make_limits, make_paths, make_system
+from meio_jax.sim.bridge import (
+    ahead,
+    load_cuts,
+    make_limits,
+    make_paths,
+    make_system,
+    order_count,
+)
 from meio_jax.sim.policy import OrderUpTo
 from meio_jax.sim.run import empty_state, plan_routes, simulate_paths
 
-ROOM = 400e6  # bytes of demand held at once
+ROOM = 400e6  # bytes of demand and stock held at once
+COPIES = 16  # of stock: on hand, on its way, in the arrays of a step
 
 
 class Decision(NamedTuple):
@@ -102,14 +111,15 @@ def simulate_decisions(
     systems = tuple(make_system(g, days=days, whole=whole) for g in problem.groups)
     policies = [_policies(decision, warm) for decision in decisions]
     routes = [_routes(problem, systems, policy) for policy in policies]
-    longest_route = [
-        max(r[k].klass.shape[-1] for r in routes) for k in range(len(systems))
-    ]
-    routes = [tuple(map(_padded, r, longest_route)) for r in routes]
+    alike = (
+        _alike(each, len(system.place))
+        for each, system in zip(zip(*routes, strict=True), systems, strict=True)
+    )
+    routes = list(zip(*alike, strict=True))
     parts: list[list[Record]] = [[] for _ in decisions]
     total, done = sum(len(s.weight) for s in samples), 0
     for sample in samples:
-        paths = make_paths(problem, sample, cuts, warm)
+        paths = make_paths(problem, sample, cuts, warm, slots)
         for k, decision in enumerate(decisions):
             states = tuple(
                 _start(*each, len(sample.weight), longest)
@@ -126,7 +136,12 @@ def simulate_decisions(
 
 
 def path_samples(
-    problem: Problem, draw: Callable[..., Sample], *, paths: int, seeds: list[int]
+    problem: Problem,
+    draw: Callable[..., Sample],
+    *,
+    paths: int,
+    seeds: list[int],
+    slots: int = 1,
 ) -> list[Sample]:
     """Fresh scenarios in chunks that fit into memory, each with a seed of its own.
 
@@ -135,17 +150,29 @@ def path_samples(
       draw: `draw(count=..., seed=...)` gives a sample of the law of demand.
       paths: paths in all; rounded up to fill the last chunk.
       seeds: more than there will be chunks.
+      slots: parts of a period in which its demand comes.
     """
-    each = chunk_size(problem)
+    each = chunk_size(problem, slots)
     chunks = max(-(-paths // each), 1)
     count = -(-paths // chunks)
     return [draw(count=count, seed=seed) for seed in seeds[:chunks]]
 
 
-def chunk_size(problem: Problem) -> int:
-    """Paths whose demand fits into memory."""
-    cells = sum(len(g.items) * len(g.network.home) for g in problem.groups)
-    return max(int(ROOM / (4 * cells * (problem.periods + 4))), 1)
+def chunk_size(problem: Problem, slots: int = 1) -> int:
+    """Paths whose demand and stock fit into memory.
+
+    Args:
+      problem: the problem.
+      slots: parts of a period in which its demand comes.
+    """
+    periods, need = problem.periods + 4, 0.0
+    for group in problem.groups:
+        items, nodes = len(group.items), len(group.network.node)
+        orders = len(group.network.home) * items  # of a period
+        if not group.waits:
+            orders = min(orders * slots, 2 * order_count(problem, group, slots))
+        need += 4 * COPIES * items * nodes + 8 * periods * orders
+    return max(int(ROOM / need), 1)
 
 
 def _policies(decision: Decision, warm: int) -> tuple[OrderUpTo, ...]:
@@ -162,17 +189,29 @@ def _policies(decision: Decision, warm: int) -> tuple[OrderUpTo, ...]:
     )
 
 
-def _routes(problem, systems, policies) -> tuple[Routes, ...]:
-    return tuple(
-        plan_routes(system, policy, group.network.ring, group.network.spread)
-        for group, system, policy in zip(problem.groups, systems, policies, strict=True)
+def _routes(problem, systems, policies) -> tuple[Routes | Tries, ...]:
+    found = []
+    for group, system, policy in zip(problem.groups, systems, policies, strict=True):
+        ring = group.network.ring
+        routes = plan_routes(system, policy, ring, group.network.spread)
+        levels = len(group.network.tree.pool_of)
+        tries = (
+            routes
+            if group.waits
+            else list_tries(routes, len(ring), ring.shape[1], levels)
+        )
+        found.append(tries)
+    return tuple(found)
+
+
+def _alike(routes, nodes: int):
+    """Routes of several decisions in the same shapes: what is added is not used."""
+    none = nodes if isinstance(routes[0], Tries) else 0
+    width = [max(x.shape[-1] for x in field) for field in zip(*routes, strict=True)]
+    wide = lambda x, w: jnp.pad(
+        x, [(0, 0)] * (x.ndim - 1) + [(0, w - x.shape[-1])], constant_values=none
     )
-
-
-def _padded(routes: Routes, longest: int) -> Routes:
-    """Routes with pairs at their end that are not used."""
-    more = longest - routes.klass.shape[-1]
-    return Routes(*(jnp.pad(x, ((0, 0), (0, 0), (0, more))) for x in routes))
+    return [type(each)(*map(wide, each, width)) for each in routes]
 
 
 def _start(group, system, policy, paths: int, longest: int):

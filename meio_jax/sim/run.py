@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from meio_jax.kernels.fulfill import Routes, greedy_routes
+from meio_jax.kernels.orders import Tries
 from meio_jax.sim.policy import AbstractPolicy
 from meio_jax.sim.step import DEFAULT, Ledger, Now, Phase, Rooms, World, start_period
 from meio_jax.sim.system import Limits, Paths, State, System
@@ -32,7 +33,7 @@ def run(
     limits: Limits,
     paths: tuple[Paths, ...],
     states: tuple[State, ...],
-    routes: tuple[Routes | None, ...],
+    routes: tuple[Routes | Tries | None, ...],
     *,
     slots: int = 1,
     phases: tuple[Phase, ...] = DEFAULT,
@@ -46,7 +47,8 @@ def run(
       paths: demand and lead times of each system.
       states: of each system when the first period starts.
       routes: of each system, from `plan_routes`, with leading axes of periods and
-        regimes; None where every class is served by its home alone.
+        regimes; the same as tries where demand is orders; None where every class is
+        served by its home alone.
       slots: parts of a period in which its demand comes.
       phases: the chain of a period.
     """
@@ -64,7 +66,7 @@ def run(
             done = phase(world, now, done)
         return done.states, done.ledgers
 
-    count = len(paths[0].demand)
+    count = len(paths[0].lead)
     by_period = limits.storage, limits.inbound, limits.outbound, limits.overage
     by_period = tuple(x.T for x in by_period)
     days = jnp.arange(count), paths, routes, by_period
@@ -107,7 +109,7 @@ def empty_state(system: System, on_hand, leads: int) -> State:
     on_hand = jnp.asarray(on_hand)
     nodes, items, paths = on_hand.shape
     none = partial(jnp.zeros, dtype=on_hand.dtype)
-    waits = 1 + max(system.patience, 0)
+    waits = 1 + max(system.patience, 0) if system.patience else 0
     return State(
         on_hand=on_hand,
         pipeline=none((max(leads, 1), nodes, items, paths)),

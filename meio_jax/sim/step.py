@@ -19,6 +19,14 @@ from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import serve_cost
 from meio_jax.kernels.fulfill import Routes, fulfill, share_out, share_whole
+from meio_jax.kernels.orders import (
+    Orders,
+    Served,
+    Tries,
+    by_class,
+    by_item,
+    fulfill_orders,
+)
 from meio_jax.sim.policy import AbstractPolicy
 from meio_jax.sim.system import State, System, View
 
@@ -28,18 +36,18 @@ class Now(NamedTuple):
 
     Attributes:
       period: which period.
-      demand: units of each class.
+      demand: units of each class, or orders of the parts of the period.
       lead: periods until what is sent now arrives.
       regime: regime of load.
-      routes: the order in which fulfilment tries pairs in each regime; None where every
-        class is served by its home alone.
+      routes: the order in which fulfilment tries pairs in each regime, by class where
+        demand is orders; None where every class is served by its home alone.
     """
 
     period: Int[Array, ""]
-    demand: Float[Array, "classes items paths"]
+    demand: Float[Array, "classes items paths"] | Orders
     lead: Int[Array, "nodes paths"]
     regime: Int[Array, " paths"]
-    routes: Routes | None
+    routes: Routes | Tries | None
 
 
 class Rooms(NamedTuple):
@@ -150,9 +158,11 @@ def look(system: System, state: State, period: Int[Array, ""]) -> View:
     """What a policy sees of a state."""
     coming = state.pipeline.sum(axis=0) + state.waiting
     asked = state.owed.sum(axis=0)
-    backlog = jax.ops.segment_sum(
-        state.backlog.sum(axis=0), system.home, len(system.parent)
-    )
+    backlog = jnp.zeros_like(asked)
+    if len(state.backlog):
+        backlog = jax.ops.segment_sum(
+            state.backlog.sum(axis=0), system.home, len(system.parent)
+        )
     owed, below = jnp.zeros_like(asked), state.on_hand + coming - backlog
     for parent, nodes in reversed(system.children.items()):
         index = np.array(nodes)
@@ -254,9 +264,11 @@ def _share(system: System, period) -> Callable[[Array, Array], Array]:
     """How what is scarce is shared; odd units go round by the golden ratio."""
     if not system.whole:
         return share_out
-    return lambda most, want: share_whole(
-        most, want, jnp.mod(period * jnp.asarray(0.6180339887, want.dtype), 1)
-    )
+    return lambda most, want: share_whole(most, want, _turn(period, want.dtype))
+
+
+def _turn(period, dtype):
+    return jnp.mod(period * jnp.asarray(0.6180339887, dtype), 1)
 
 
 def _depths(system: System) -> np.ndarray:
@@ -323,25 +335,42 @@ def sell(world: World, now: tuple[Now, ...], period: Period) -> Period:
     """Deferred shipments leave, then demand is served slot by slot; what finds stock
     but no room to be shipped is deferred, what finds no stock waits or is lost."""
     period = _send_deferred(world, now, period)
-    for slot in range(world.slots):
+
+    def part(period, slot):
         for k, system in enumerate(world.systems):
-            demand = now[k].demand
-            if world.slots > 1:
-                demand = _slot(demand, slot, world.slots, now[k].period)
-            today = now[k]._replace(demand=demand)
-            period = _serve(system, world.policies[k], today, k, period)
+            demand = _part(now[k], slot, world.slots)
+            period = _serve(
+                system, world.policies[k], now[k]._replace(demand=demand), k, period
+            )
+        return period, None
+
+    if world.slots == 1:
+        period, _ = part(period, 0)
+    else:
+        period, _ = lax.scan(part, period, jnp.arange(world.slots))
     states, ledgers = [], []
     for system, state, ledger in zip(
         world.systems, period.states, period.ledgers, strict=True
     ):
-        state, gone = _give_up(system, state)
-        lost = _money("lost", system.lost_cost @ gone.sum(axis=0))
+        if system.patience > 0:
+            state, gone = _give_up(state)
+            lost = _money("lost", system.lost_cost @ gone.sum(axis=0))
+            ledger = ledger._replace(money=ledger.money + lost)
         states.append(state)
-        ledgers.append(ledger._replace(money=ledger.money + lost))
+        ledgers.append(ledger)
     return period._replace(states=tuple(states), ledgers=tuple(ledgers))
 
 
-def _slot(demand, slot: int, slots: int, period):
+def _part(now: Now, slot, slots: int):
+    """The demand of a part of a period."""
+    if not isinstance(now.demand, Orders):
+        return _slot(now.demand, slot, slots, now.period) if slots > 1 else now.demand
+    if len(now.demand.lane) != slots:
+        raise ValueError("orders are laid out for another number of slots")
+    return jax.tree.map(lambda x: x[slot], now.demand)
+
+
+def _slot(demand, slot, slots: int, period):
     """The part of a period's demand that comes in a slot: each unit in one of them,
     whole units whole, by systematic sampling, the same for all paths."""
     key = jax.random.fold_in(jax.random.key(0), period)
@@ -368,10 +397,13 @@ def _send_deferred(world: World, now: tuple[Now, ...], period: Period) -> Period
 
 
 class _Sale(NamedTuple):
-    """What a slot ships: units by node, class and promise, and money."""
+    """What a slot ships: units by node, class and promise, and money.
+
+    Unmet units are by class, or of all classes where demand is orders.
+    """
 
     left: Float[Array, "nodes items paths"]
-    unmet: Float[Array, "classes items paths"]
+    unmet: Float[Array, "asked items paths"]
     room: Float[Array, "nodes paths"]
     deferred: Float[Array, "nodes items paths"]
     shipped: Float[Array, "nodes paths"]
@@ -385,16 +417,21 @@ class _Sale(NamedTuple):
 
 def _serve(system, policy, now: Now, k: int, period: Period) -> Period:
     state, ledger = period.states[k], period.ledgers[k]
-    asked = now.demand + state.backlog.sum(axis=0)
-    room = period.rooms.outbound[system.place]
-    if now.routes is None:
-        sale = _at_home(system, now, state.on_hand, asked, room)
+    room, backlog = period.rooms.outbound[system.place], state.backlog
+    if isinstance(now.demand, Orders):
+        sale = _on_orders(system, policy, now, state.on_hand, room)
+        demand = by_class(now.demand, len(system.home), room.shape[1])
+        fresh, waited = sale.unmet, jnp.zeros((1, 1, 1), room.dtype)
     else:
-        sale = _on_routes(system, policy, now, state.on_hand, asked, room)
-    met = asked - sale.unmet
-    backlog = _take_oldest(state.backlog, met)
-    waited = (state.backlog - backlog).sum(axis=0)
-    fresh = now.demand - (met - waited)
+        asked = now.demand + backlog.sum(axis=0)
+        if now.routes is None:
+            sale = _at_home(system, now, state.on_hand, asked, room)
+        else:
+            sale = _on_routes(system, policy, now, state.on_hand, asked, room)
+        met, demand = asked - sale.unmet, now.demand.sum(axis=1)
+        backlog = _take_oldest(backlog, met)
+        waited = (state.backlog - backlog).sum(axis=0)
+        fresh = now.demand - (met - waited)
     money = _money("shipping", sale.shipping) + _money("late", sale.late)
     if system.patience == 0:
         money += _money("lost", system.lost_cost @ fresh.sum(axis=0))
@@ -406,7 +443,7 @@ def _serve(system, policy, now: Now, k: int, period: Period) -> Period:
     )  # fmt: skip
     ledger = ledger._replace(
         money=ledger.money + money,
-        demand=ledger.demand + now.demand.sum(axis=1),
+        demand=ledger.demand + demand,
         served=ledger.served + sale.served,
         on_time=ledger.on_time + jnp.maximum(sale.on_time - waited.sum(axis=1), 0),
         local=ledger.local + sale.local,
@@ -446,7 +483,7 @@ def _pay(system: System, node, klass):
 def _on_routes(system, policy, now: Now, stock, asked, room) -> _Sale:
     """Greedy fulfilment in each regime of load; paths of other regimes stand still."""
     routes = now.routes
-    assert routes is not None
+    assert isinstance(routes, Routes)
     regimes, sale, share = len(routes.klass), None, _share(system, now.period)
     for k in range(regimes):
         route = jax.tree.map(lambda x, k=k: x[k], routes)
@@ -500,6 +537,56 @@ def _route(system, policy, route: Routes, stock, want, room, share) -> _Sale:
     )  # fmt: skip
 
 
+def _on_orders(system, policy, now: Now, stock, room) -> _Sale:
+    """Greedy fulfilment of orders; what finds stock but no room is deferred."""
+    if system.patience:
+        raise ValueError("orders are lost where they find no stock: patience must be 0")
+    tries = now.routes
+    assert isinstance(tries, Tries)
+    assert isinstance(now.demand, Orders)
+    service = jnp.stack(
+        [system.unit_cost, system.cost_per_weight, system.days_late], axis=-1
+    )
+    service = jnp.where(jnp.isfinite(service[..., :1]), service, 0)
+    item = jnp.stack([system.weight, system.late_cost, system.lost_cost], axis=1)
+    none = jnp.zeros((len(system.home), room.shape[1]), stock.dtype)
+    turn = _turn(now.period, stock.dtype) if system.whole else None
+
+    def attempt(state, room):
+        stock, orders, needed = state
+        levels = tries.turn.shape[1]
+        done = lax.cond(
+            needed,
+            lambda: fulfill_orders(
+                stock, orders, tries, service, item, policy.reserve, room, turn
+            ),
+            lambda: Served(
+                stock, orders, jnp.stack([by_class(orders, *none.shape)] * levels),
+                none, none[0], none[0], room,
+            ),
+        )  # fmt: skip
+        short = jnp.any((done.room < 1) & jnp.any(done.left > 0, axis=1))
+        needed = short & jnp.any(done.orders.units > 0)
+        return (done.left, done.orders, needed), done._replace(orders=None)
+
+    orders = now.demand._replace(units=now.demand.units.astype(stock.dtype))
+    rooms = jnp.stack([room, jnp.full_like(room, jnp.inf)])
+    state = stock, orders, jnp.asarray(True)
+    (left, orders, _), done = lax.scan(attempt, state, rooms)
+    # a level's share of what is unmet before it, of both attempts
+    asked = by_class(now.demand, *none.shape)
+    before = jnp.stack([asked, done.unmet[0, -1]])
+    up_to = lambda level: (before - done.unmet[:, level]).sum(axis=0)
+    near = min(1, done.unmet.shape[1] - 1)
+    late = done.late.sum(axis=0)
+    return _Sale(
+        left, by_item(orders, *stock.shape[1:])[None], done.room[0],
+        done.left[0] - left, (stock - done.left[0]).sum(axis=1),
+        up_to(-1), done.prompt[0], up_to(0), up_to(near),
+        done.paid.sum(axis=0) - late, late,
+    )  # fmt: skip
+
+
 def charge(world: World, now: tuple[Now, ...], period: Period) -> Period:
     """Costs of what is on hand, on its way, outside, deferred and waited for."""
     rooms, ledgers = period.rooms, []
@@ -534,7 +621,10 @@ def charge(world: World, now: tuple[Now, ...], period: Period) -> Period:
 def settle(world: World, now: tuple[Now, ...], period: Period) -> Period:
     """Customers who wait get what has arrived since demand was served."""
     for k, system in enumerate(world.systems):
-        today = now[k]._replace(demand=jnp.zeros_like(now[k].demand))
+        demand = now[k].demand
+        if isinstance(demand, Orders):
+            continue  # nobody waits
+        today = now[k]._replace(demand=jnp.zeros_like(demand))
         period = _serve(system, world.policies[k], today, k, period)
     return period
 
@@ -563,6 +653,8 @@ def _older(ages):
 
 def _take_oldest(ages, units):
     """What is left of each age when units are taken, the oldest first."""
+    if not len(ages):
+        return ages
     left = []
     for age in reversed(range(len(ages))):
         taken = jnp.minimum(ages[age], units)
@@ -571,10 +663,8 @@ def _take_oldest(ages, units):
     return jnp.stack(left[::-1])
 
 
-def _give_up(system: System, state: State):
+def _give_up(state: State):
     """Customers who have waited as long as they will leave; the others wait on."""
     backlog = state.backlog
-    if system.patience <= 0:
-        return state, jnp.zeros_like(backlog[0])
     kept = jnp.concatenate([jnp.zeros_like(backlog[:1]), backlog[:-1]])
     return _replace(state, backlog=kept), backlog[-1]

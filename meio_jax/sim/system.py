@@ -5,6 +5,8 @@ from typing import NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Float, Int
 
+from meio_jax.kernels.orders import Orders
+
 
 class System(eqx.Module):
     """Items that see the same buildings, as the simulator sees them.
@@ -86,12 +88,13 @@ class Paths(eqx.Module):
     """What chance does to one system: the same for every policy.
 
     Attributes:
-      demand: units of each class.
+      demand: units of each class; where sales are lost and fulfilment has routes also
+        as orders, with leading axes of periods and parts of a period.
       lead: periods until what is sent to a node in a period arrives.
       regime: regime of load of a period.
     """
 
-    demand: Float[Array, "periods classes items paths"]
+    demand: Float[Array, "periods classes items paths"] | Orders
     lead: Int[Array, "periods nodes paths"]
     regime: Int[Array, "periods paths"]
 
@@ -105,7 +108,8 @@ class State(eqx.Module):
         first row arrive in the period that starts.
       waiting: units outside a building whose dock was full.
       owed: units ordered from a supplier and not sent yet, by age, the youngest first.
-      backlog: units that customers wait for, by age, the youngest first.
+      backlog: units that customers wait for, by age, the youngest first; no ages where
+        sales are lost.
       deferred: units sold whose shipment was put off, by the node that ships them.
     """
 

@@ -18,7 +18,7 @@ def test_the_readme_shows_the_demo(tmp_path):
     begin = time.perf_counter()
     answer = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "run")])
     assert answer.exit_code == 0, answer.output
-    assert time.perf_counter() - begin < 120  # 71 s on two idle cores
+    assert time.perf_counter() - begin < 120  # 59 s on two idle cores
     shown = README.read_text().split("<!-- demo -->")[1].split("<!-- /demo -->")[0]
     for word in ("tables ", "check ", "solved ", "plan ", "service ", "prices "):
         line = next(x.strip() for x in shown.splitlines() if x.strip().startswith(word))

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from meio_jax.kernels.cost import serve_cost
+from meio_jax.kernels.orders import Orders
 from meio_jax.problem import Group, Problem
 from meio_jax.scenarios.sample import Sample
 from meio_jax.sim.bridge import load_cuts, make_paths
@@ -31,9 +32,22 @@ def hindsight_cost(
     paths = make_paths(problem, sample, load_cuts(problem, sample), 0)
     total = np.zeros((problem.periods, len(sample.weight)))
     for group, path in zip(problem.groups, paths, strict=True):
-        least = _least(group)
-        for period, demand in enumerate(path.demand):
-            total[period] += np.einsum("qip,iq->p", np.asarray(demand, float), least)
+        least, demand = _least(group), path.demand
+        if isinstance(demand, Orders):
+            total += _of_orders(demand, least, total.shape[1])
+        else:
+            total += np.einsum("tqip,iq->tp", np.asarray(demand, float), least)
+    return total
+
+
+def _of_orders(orders: Orders, least, paths: int):
+    """Money of each period and path."""
+    klass, lane, units = map(np.asarray, (orders.klass, orders.lane, orders.units))
+    item, path = lane // paths, lane % paths
+    money = least[item, klass[..., None]] * units
+    total = np.zeros((len(klass), paths))
+    period = np.arange(len(klass)).reshape(-1, 1, 1, 1)
+    np.add.at(total, (np.broadcast_to(period, path.shape), path), money)
     return total
 
 

@@ -102,15 +102,11 @@ def simulate_decisions(
       whole: whether stock moves in whole units.
       callback: called with the paths done and the paths in all, after every sample.
     """
-    longest = 1 + max(
-        int(lead.max(initial=0)) for sample in samples for lead in sample.lead
-    )
-    started = all(group.stock is not None for group in problem.groups)
-    warm = 0 if started else longest + 1
+    longest, warm = spans(problem, samples)
     cuts, limits = load_cuts(problem, planned), make_limits(problem, warm)
     systems = tuple(make_system(g, days=days, whole=whole) for g in problem.groups)
-    policies = [_policies(decision, warm) for decision in decisions]
-    routes = [_routes(problem, systems, policy) for policy in policies]
+    policies = [policies_of(decision, warm) for decision in decisions]
+    routes = [routes_of(problem, systems, policy) for policy in policies]
     alike = (
         _alike(each, len(system.place))
         for each, system in zip(zip(*routes, strict=True), systems, strict=True)
@@ -122,7 +118,7 @@ def simulate_decisions(
         paths = make_paths(problem, sample, cuts, warm, slots)
         for k, decision in enumerate(decisions):
             states = tuple(
-                _start(*each, len(sample.weight), longest)
+                start_state(*each, len(sample.weight), longest)
                 for each in zip(problem.groups, systems, policies[k], strict=True)
             )
             trace = simulate_paths(
@@ -133,6 +129,15 @@ def simulate_decisions(
         if callback is not None:
             callback(done, total)
     return [_joined(records) for records in parts]
+
+
+def spans(problem: Problem, samples: list[Sample]) -> tuple[int, int]:
+    """Periods of the longest order and one, and periods of warm-up."""
+    longest = 1 + max(
+        int(lead.max(initial=0)) for sample in samples for lead in sample.lead
+    )
+    started = all(group.stock is not None for group in problem.groups)
+    return longest, 0 if started else longest + 1
 
 
 def path_samples(
@@ -175,7 +180,8 @@ def chunk_size(problem: Problem, slots: int = 1) -> int:
     return max(int(ROOM / need), 1)
 
 
-def _policies(decision: Decision, warm: int) -> tuple[OrderUpTo, ...]:
+def policies_of(decision: Decision, warm: int) -> tuple[OrderUpTo, ...]:
+    """The decision as policies of the systems, its first period in the warm-up too."""
     full = lambda x: jnp.asarray(x, jnp.float32)
     return tuple(
         OrderUpTo(
@@ -189,7 +195,8 @@ def _policies(decision: Decision, warm: int) -> tuple[OrderUpTo, ...]:
     )
 
 
-def _routes(problem, systems, policies) -> tuple[Routes | Tries, ...]:
+def routes_of(problem, systems, policies) -> tuple[Routes | Tries, ...]:
+    """The order in which fulfilment tries nodes, of each system."""
     found = []
     for group, system, policy in zip(problem.groups, systems, policies, strict=True):
         ring = group.network.ring
@@ -214,7 +221,8 @@ def _alike(routes, nodes: int):
     return [type(each)(*map(wide, each, width)) for each in routes]
 
 
-def _start(group, system, policy, paths: int, longest: int):
+def start_state(group, system, policy, paths: int, longest: int):
+    """The problem's stock, or the policy's first targets, on the shelf."""
     first = policy.target[0] if group.stock is None else jnp.asarray(group.stock.T)
     shelf = jnp.repeat(first[:, :, None].astype(jnp.float32), paths, axis=2)
     return empty_state(system, shelf, longest - 1)

@@ -109,7 +109,7 @@ def world(shape: Shape, seed: int, draws: int = DRAWS):
     inbound, outbound, storage = (x + 0.5 * rng.integers(0, 2) for x in tight)
     limits = Limits(
         jnp.asarray(storage), jnp.asarray(inbound), jnp.asarray(outbound),
-        jnp.asarray(rng.uniform(0, 1, buildings)), jnp.ones(buildings),
+        jnp.asarray(rng.uniform(0, 1, storage.shape)), jnp.ones(buildings),
     )  # fmt: skip
     if routes[0] is not None:  # of one length for all seeds: compiled once
         width = buildings**2
@@ -174,7 +174,7 @@ def test_units_are_conserved_and_limits_hold(name, seed):
         assert (ledger.local <= ledger.served + tiny).all()
         assert not ledger.wrong.any()
         for x in jax.tree.leaves((end, ledger)):
-            assert x.min() >= -tiny
+            assert x.min(initial=0) >= -tiny
         units = ledger._replace(money=0, volume=0)
         for x in jax.tree.leaves((end, units)):
             assert not shape.whole or (x == np.round(x)).all()
@@ -188,7 +188,7 @@ def test_units_are_conserved_and_limits_hold(name, seed):
     over = np.maximum(load["volume"] - room(limits.storage), 0)
     assert_allclose(
         trace.ledgers[0].money[:, COSTS.index("overage")],
-        np.einsum("b,tbp->tp", limits.overage, over), atol=1e-9,
+        np.einsum("bt,tbp->tp", limits.overage, over), atol=1e-9,
     )  # fmt: skip
 
 

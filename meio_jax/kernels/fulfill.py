@@ -13,6 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+TINY = 1e-12  # its square is no zero in float32, where slopes of a share need it
+
 
 class Route(NamedTuple):
     """Class-node pairs in the order in which they are tried.
@@ -129,7 +131,7 @@ def share_out(
       want: units asked for, >= 0.
     """
     total, most = want.sum(axis=-2), jnp.maximum(most, 0)  # -1e-16 after a subtraction
-    part = jnp.minimum(most, total) / jnp.maximum(total, 1e-30)
+    part = jnp.minimum(most, total) / jnp.maximum(total, TINY)
     return want * jnp.where(total > most, part, 1)[..., None, :]
 
 
@@ -153,7 +155,7 @@ def share_whole(
     def cut():
         given = jnp.minimum(total, jnp.floor(most))
         sums = jnp.cumsum(want, axis=-2)
-        part = sums * (given / jnp.maximum(total, 1e-30))[..., None, :]
+        part = sums * (given / jnp.maximum(total, TINY))[..., None, :]
         part = jnp.floor(part + (1e-3 + 0.998 * turn))
         short = sums - jnp.minimum(part, given[..., None, :])
         short = lax.cummax(short, short.ndim - 2)  # where large floats are coarse

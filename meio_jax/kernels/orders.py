@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import serve_cost
-from meio_jax.kernels.fulfill import Routes
+from meio_jax.kernels.fulfill import TINY, Routes
 
 SIZES = 2 ** np.arange(4, 14)  # of batches
 STEP = 128  # orders that cost as much as what a batch costs at least
@@ -325,12 +325,12 @@ def share_orders(
     total = jnp.zeros_like(most).at[path].add(want)
     given = jnp.minimum(total, jnp.maximum(most, 0))
     if turn is None:
-        part = given / jnp.maximum(total, 1e-30)
+        part = given / jnp.maximum(total, TINY)
         return want * jnp.where(total > most, part, 1)[path]
     given = jnp.floor(given)
     sums, first = jnp.cumsum(want), jnp.diff(path, prepend=-1) != 0
     sums = sums - lax.cummax(jnp.where(first, sums - want, 0))
-    part = sums * (given / jnp.maximum(total, 1e-30))[path]
+    part = sums * (given / jnp.maximum(total, TINY))[path]
     part = jnp.minimum(jnp.floor(part + (1e-3 + 0.998 * turn)), given[path])
     share = part - jnp.where(first, 0, jnp.roll(part, 1))
     return jnp.where((total > most)[path], jnp.clip(share, 0, want), want)

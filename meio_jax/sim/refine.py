@@ -8,7 +8,7 @@ it is worth: that takes paths of a third.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,18 +98,20 @@ def refine(
     slope = _slope(problem, decision, planned, batches, days)
     optimiser = optax.adam(rate)
     sizes = [(len(g.network.node), len(g.items)) for g in problem.groups]
-    changes = tuple(Change(jnp.zeros(s), jnp.zeros(s)) for s in sizes)
+    changes = tuple(
+        Change(jnp.zeros(s, jnp.float32), jnp.zeros(s, jnp.float32)) for s in sizes
+    )
     state = optimiser.init(changes)
     judge = lambda d: score(
         problem, simulate_decisions(problem, [d], planned, selection, days=days)[0]
     )
     best, least = decision, judge(decision)
     scores, idle = [(0, least)], 0
-    for step in range(1, steps + 1):
+    for step in range(1, steps + 1):  # batches in turn
         gradient = slope(changes, (step - 1) % len(batches))
         updates, state = optimiser.update(gradient, state)
-        changes = optax.apply_updates(changes, updates)
-        changes = tuple(c._replace(reserve=jnp.maximum(c.reserve, 0)) for c in changes)
+        moved: Any = optax.apply_updates(changes, updates)
+        changes = tuple(c._replace(reserve=jnp.maximum(c.reserve, 0)) for c in moved)
         if step % check and step < steps:
             continue
         tried = whole_decision(problem, decision, changes)

@@ -151,7 +151,7 @@ def whole_decision(problem: Problem, decision: Decision, changes) -> Decision:
                 items.key,
                 items.lower,
                 items.upper,
-            )  # fmt: skip
+            )
         )
     reserves = tuple(np.floor(np.asarray(c.reserve, float) + 0.5) for c in changes)
     return decision._replace(targets=tuple(targets), reserves=reserves)

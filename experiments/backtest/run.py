@@ -1,8 +1,8 @@
-"""Re-plans the flagship every week of its last year and simulates what really came.
+"""Re-plans the flagship through its last year and simulates what really came.
 
     python -m experiments.backtest.run DATA/flagship [--items 100] [--quick]
 
-Prints a line a week and writes `result.json` and `result.png` beside this file.
+Prints a line for every time it plans and writes `result.json` and `result.png` beside this file.
 """
 
 import time
@@ -26,7 +26,7 @@ from meio_jax.stats import holm, interval, paired
 from meio_jax.tables import examine
 from meio_jax.tables.build import build
 
-FIRST, WEEKS, AHEAD = 156, 52, 2  # first week, weeks replayed, weeks planned each time
+FIRST, WEEKS = 156, 52  # first week, weeks replayed
 SEED = 0
 SOLVER = Solver(
     gap=0.05, levels=6, smoothing=(1.0,), certify=2, max_evaluations=10
@@ -52,8 +52,9 @@ def whole_year(folder: Path, items: int, tightness: float, weeks: int):
 
 
 def as_known(problem: Problem, week: int, ahead: int) -> Problem:
-    """The problem as it was known in a week: history up to it, the weeks ahead."""
-    cut = lambda x: x[:, :ahead]
+    """The problem as it was known in a week: history up to it, so many weeks ahead;
+    capacities and bounds are the same in every week."""
+    cut = lambda x: np.repeat(x[:, :1], ahead, axis=1)
     groups = tuple(
         replace(
             group,
@@ -110,16 +111,21 @@ def rivals():
     ]
 
 
-def joined(name: str, weekly: list[Decision]) -> Decision:
-    """First-period targets and tolls of every week's decision, as one decision."""
-    first = weekly[0]
+def joined(name: str, made: list[Decision], every: int, weeks: int) -> Decision:
+    """Targets and tolls of each decision until the next one, as one decision."""
+    first = made[0]
     groups = range(len(first.targets))
-    column = lambda key, axis: tuple(
-        np.concatenate(
-            [np.take(getattr(d, key)[k], [0], axis=axis) for d in weekly], axis=axis
-        )
-        for k in groups
-    )
+
+    def column(key, axis):
+        joint = [
+            np.concatenate(
+                [np.take(getattr(d, key)[k], range(every), axis=axis) for d in made],
+                axis=axis,
+            )
+            for k in groups
+        ]
+        return tuple(np.take(x, range(weeks), axis=axis) for x in joint)
+
     return Decision(name, column("targets", 1), column("tolls", 2), first.reserves)
 
 
@@ -130,23 +136,26 @@ def stability(decision: Decision) -> float:
     return float(moved / max(held, 1e-9))
 
 
-def replan(problem: Problem, makers, *, scenarios: int, recent: int, show):
-    """Every maker's decisions, week by week, and the seconds that they took."""
-    weekly, seconds = (
+def replan(problem: Problem, makers, *, scenarios, recent, every, show):
+    """Every maker's decisions, every so many weeks, and the seconds that they took."""
+    decided, seconds = (
         {m.name: [] for m in makers},
         dict.fromkeys((m.name for m in makers), 0.0),
     )
-    for week in range(problem.periods):
-        known = as_known(problem, FIRST + week, min(AHEAD, problem.periods))
+    for week in range(0, problem.periods, every):
+        jax.clear_caches()  # programs of other shapes meet the limit on memory maps
+        known = as_known(problem, FIRST + week, every + 1)
         sample = draw_sample(
             known, count=scenarios, seed=SEED, recent=recent, balanced=True
         )
         for maker in makers:
             begin = time.perf_counter()
-            weekly[maker.name].append(maker.decide(known, sample))
+            decided[maker.name].append(maker.decide(known, sample))
             seconds[maker.name] += time.perf_counter() - begin
         show(week, seconds)
-    return {name: joined(name, part) for name, part in weekly.items()}, seconds
+    weeks = problem.periods
+    whole = {k: joined(k, part, every, weeks) for k, part in decided.items()}
+    return whole, seconds
 
 
 def main() -> None:
@@ -157,6 +166,7 @@ def main() -> None:
     made.add_argument("--tightness", type=float, default=1.3)
     made.add_argument("--scenarios", type=int, default=64)
     made.add_argument("--recent", type=int, default=104)
+    made.add_argument("--every", type=int, default=4)
     made.add_argument("--paths", type=int, default=32)
     args = made.parse_args()
     record = Record(args)
@@ -172,7 +182,12 @@ def main() -> None:
 
     with jax.enable_x64(True):
         decisions, seconds = replan(
-            problem, makers, scenarios=args.scenarios, recent=args.recent, show=show
+            problem,
+            makers,
+            scenarios=args.scenarios,
+            recent=args.recent,
+            every=args.every,
+            show=show,
         )
     slots = np.arange(FIRST, FIRST + weeks)
     sample = given_sample(

@@ -2,7 +2,7 @@
 
     python -m experiments.backtest.run DATA/flagship [--items 100] [--quick]
 
-Prints a line for every time it plans and writes `result.json` and `result.png` beside this file.
+Prints a line for every time it plans and writes `result.json` beside this file.
 """
 
 import time

@@ -38,8 +38,7 @@ def run(
     slots: int = 1,
     phases: tuple[Phase, ...] = DEFAULT,
 ) -> Trace:
-    """Simulates systems that share buildings, all paths together; differentiable, with
-    the memory of one period: the gradient goes through each of them twice.
+    """Simulates systems that share buildings, all paths together; differentiable.
 
     Args:
       systems: what is simulated.
@@ -71,7 +70,7 @@ def run(
     by_period = limits.storage, limits.inbound, limits.outbound, limits.overage
     by_period = tuple(x.T for x in by_period)
     days = jnp.arange(count), paths, routes, by_period
-    return Trace(*lax.scan(jax.checkpoint(step), states, days))
+    return Trace(*lax.scan(step, states, days))
 
 
 simulate_paths = jax.jit(run, static_argnames=("slots", "phases"))

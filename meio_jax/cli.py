@@ -373,11 +373,11 @@ def _show_outcome(log: _Log, outcome) -> None:
             row = table.loc[(policy, metric)]
             half = (row["high"] - row["low"]) / 2
             label = name.format(period=facts["period"]) if k == 0 else ""
-            line = f"  {label:<24}{policy:<16}{form(row['value']):>12}"
+            line = f"  {label:<22}{policy:<16}{form(row['value']):>10}"
             line += f" +-{form(half)}" if half == half else ""
             if policy in others:
                 gap = [row[f"difference{x}"] for x in ("", "_low", "_high")]
-                line = f"{line:<68}{form(gap[0]):>10}"
+                line = f"{line:<59}{form(gap[0]):>8}"
                 line += f" ({form(gap[1])} to {form(gap[2])})" if half == half else ""
             log.line(line)
 

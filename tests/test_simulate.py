@@ -164,7 +164,7 @@ def test_the_command_prints_policies_side_by_side(made, tmp_path):
     assert f"simulated on {PATHS} fresh paths" in answer.stderr
     cost = outcome.kpis.set_index(["metric", "policy"])["value"]["cost per period"]
     lines = answer.stderr.splitlines()
-    assert all(len(line) <= 100 for line in lines[:-1])
+    assert all(len(line) <= 92 for line in lines[:-1])
     row = next(x for x in lines if "cost a week" in x)
     assert f"{cost['plan']:,.0f} " in row
     kpis = pd.read_parquet(tmp_path / "out" / "kpis.parquet")

@@ -351,7 +351,7 @@ SHOWN = (  # metric, name, decimals; of shares, per cent
     ("local share", "from the home node", 1),
     ("shipping cost per unit", "shipping a unit", 2),
     ("stock units", "stock, units", 0),
-    ("storage above capacity, share of node-periods", "storage above capacity", 1),
+    ("storage above capacity, share of node-periods", "stock above storage", 1),
 )
 
 

@@ -120,6 +120,20 @@ def greedy_routes(
     )
 
 
+def take(
+    ready: Float[Array, "*any"], want: Float[Array, "*any"]
+) -> Float[Array, "*any"]:
+    """The smaller of both, for gradients: where they are equal the slope is that of
+    what is wanted. Halves of both, as of `minimum`, would let stock of 0 flow to each
+    of any number of orders of 0.
+
+    Args:
+      ready: units there are.
+      want: units asked for.
+    """
+    return jnp.where(want <= ready, want, ready)
+
+
 def share_out(
     most: Float[Array, "*places draws"], want: Float[Array, "*places askers draws"]
 ) -> Float[Array, "*places askers draws"]:
@@ -204,10 +218,7 @@ def fulfill(
         want = lax.dynamic_index_in_dim(demand, q, 0, keepdims=False)
         sent = lax.cond(  # a branch keeps XLA from copying the arrays at every step
             jnp.any(want > 0),
-            lambda: (
-                jnp.minimum(jnp.maximum(here - keep[:, None], 0), want)
-                * is_open[:, None]
-            ),
+            lambda: take(jnp.maximum(here - keep[:, None], 0), want) * is_open[:, None],
             lambda: jnp.zeros_like(want),
         )
         if not free:

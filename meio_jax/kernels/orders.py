@@ -8,13 +8,14 @@ batches.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import serve_cost
-from meio_jax.kernels.fulfill import TINY, Routes
+from meio_jax.kernels.fulfill import TINY, Routes, take
 
 SIZES = 2 ** np.arange(4, 14)  # of batches
 STEP = 128  # orders that cost as much as what a batch costs at least
@@ -225,50 +226,32 @@ def fulfill_orders(
     def serve(state, order, node):
         """A batch tries its nodes."""
         k, asks = order
-        tried = node[orders.regime[k], orders.klass[k]]
-        lane = orders.lane[k]
-        path, about = lane % paths, item[lane // paths].T
-
-        def ship(state):
-            shelf, room, units, told = state
-            want = units[k]
-            cost = service.at[tried, orders.klass[k]].get(mode="fill", fill_value=0)
-            cost, days = cost.T[:, :, None], cost[:, 2:]
-            pay = serve_cost(cost, about[0], about[1])
-            ready = shelf.at[tried[:, None], lane].get(mode="fill", fill_value=0)
-            ready = jnp.where(pay < about[2], jnp.maximum(ready, 0), 0)
-            sent = _in_room(room, tried, path, ready, want, turn)
-            add = (
-                jnp.where(days > 0, 0, sent).sum(axis=0),
-                (pay * sent).sum(axis=0),
-                about[1] * (days * sent).sum(axis=0),
-            )
-            shelf = shelf.at[tried[:, None], lane].add(-sent)
-            room = room.at[tried[:, None], path].add(-sent)
-            units = units.at[k].add(-sent.sum(axis=0))
-            told = tuple(x.at[k].add(y) for x, y in zip(told, add, strict=True))
-            return shelf, room, units, told
-
+        tried, lane = node[orders.regime[k], orders.klass[k]], orders.lane[k]
+        cost = service.at[tried, orders.klass[k]].get(mode="fill", fill_value=0)
+        batch = k, tried, lane, cost.T, item[lane // paths].T
         # the cond inside `_in_room` keeps XLA from making this one a select of arrays
-        return lax.cond(asks, ship, lambda state: state, state), None
+        return lax.cond(
+            asks, lambda state: _ship(state, batch, turn), lambda state: state, state
+        ), None
 
     def level(state, turn, node):
         place = turn[orders.regime, orders.klass]
-        place = jnp.where(jnp.any(state[2] > 0, axis=1), place, classes)
+        place = jnp.where(jnp.any(state.units > 0, axis=1), place, classes)
         order = jnp.argsort(place)
         state, _ = lax.scan(
             lambda state, order: serve(state, order, node), state,
             (order, place[order] < classes),
         )  # fmt: skip
-        return state, _by_class(state[2], orders, classes, paths)
+        return state, _by_class(state.units, orders, classes, paths)
 
     none = jnp.zeros_like(orders.units)
-    begin = shelf, room, orders.units, (none, none, none)
-    (shelf, room, units, told), own = level(begin, tries.turn[:, 0], tries.own)
-    kept = jnp.minimum(shelf, jnp.repeat(reserve, paths, axis=1).astype(shelf.dtype))
+    begin = _State(shelf, room, orders.units, (none, none, none))
+    state, own = level(begin, tries.turn[:, 0], tries.own)
+    shelf = state.shelf
+    kept = take(jnp.repeat(reserve, paths, axis=1).astype(shelf.dtype), shelf)
     beyond = jnp.moveaxis(tries.turn, 1, 0)[1:], jnp.moveaxis(tries.far, 1, 0)
     state, far = lax.scan(
-        lambda state, x: level(state, *x), (shelf - kept, room, units, told), beyond
+        lambda state, x: level(state, *x), state._replace(shelf=shelf - kept), beyond
     )
     shelf, room, units, (prompt, paid, late) = state
     path = orders.lane % paths
@@ -280,26 +263,97 @@ def fulfill_orders(
     )  # fmt: skip
 
 
+class _State(NamedTuple):
+    """What batches change in turn: stock by lane, room, units asked for, and what is
+    told of a batch."""
+
+    shelf: Float[Array, "nodes lanes"]
+    room: Float[Array, "nodes paths"]
+    units: Float[Array, "batches orders"]
+    told: tuple[Float[Array, "batches orders"], ...]
+
+
+@jax.custom_vjp
+def _ship(state: _State, batch, turn) -> _State:
+    """A batch takes from the nodes that it tries, in order."""
+    return _ship_forward(state, batch, turn)[0]
+
+
+def _ship_forward(state: _State, batch, turn):
+    k, tried, lane, cost, about = batch
+    paths = state.room.shape[1]
+    ready = state.shelf.at[tried[:, None], lane].get(mode="fill", fill_value=0)
+    most = state.room.at[tried].get(mode="fill", fill_value=0)
+    seen = ready, most, state.units[k], cost, about
+    sent, told = _offer(*seen, lane % paths, turn)
+    changes = sent, sent, sent.sum(axis=0), told
+    return _changed(state, k, tried, lane, *changes), (seen, k, tried, lane, turn)
+
+
+def _changed(state: _State, k, tried, lane, shelf, room, units, told) -> _State:
+    """The state less some of its entries, and more of what is told."""
+    path = lane % state.room.shape[1]
+    return _State(
+        state.shelf.at[tried[:, None], lane].add(-shelf),
+        state.room.at[tried[:, None], path].add(-room),
+        state.units.at[k].add(-units),
+        tuple(x.at[k].add(y) for x, y in zip(state.told, told, strict=True)),
+    )
+
+
+def _ship_backward(seen, slope: _State):
+    """Slopes change in place, where a transposed gather would fill an array of all
+    lanes for every batch."""
+    seen, k, tried, lane, turn = seen
+    path = lane % slope.room.shape[1]
+    at = lambda x, index: x.at[tried[:, None], index].get(mode="fill", fill_value=0)
+    sent = -at(slope.shelf, lane) - at(slope.room, path) - slope.units[k]
+    told = tuple(x[k] for x in slope.told)
+    _, pull = jax.vjp(lambda *seen: _offer(*seen, path, turn), *seen)
+    ready, most, want, cost, about = pull((sent, told))
+    before = _State(
+        slope.shelf.at[tried[:, None], lane].add(ready),
+        slope.room.at[tried].add(most),
+        slope.units.at[k].add(want),
+        slope.told,
+    )
+    return before, (None, None, None, cost, about), None
+
+
+_ship.defvjp(_ship_forward, _ship_backward)
+
+
+def _offer(ready, most, want, cost, about, path, turn):
+    """What goes from each node tried to each order, and what is told of it: units that
+    keep their promise, money, money for lateness."""
+    pay = serve_cost(cost[:, :, None], about[0], about[1])
+    ready = jnp.where(pay < about[2], jnp.maximum(ready, 0), 0)
+    sent = _in_room(most, path, ready, want, turn)
+    days = cost[2][:, None]
+    return sent, (
+        jnp.where(days > 0, 0, sent).sum(axis=0),
+        (pay * sent).sum(axis=0),
+        about[1] * (days * sent).sum(axis=0),
+    )
+
+
 def _in_order(ready, want):
     """What goes from each of the nodes tried: all that is ready, until all is sent."""
     sent = []
     for units in ready:
-        sent.append(jnp.minimum(units, want))
+        sent.append(take(units, want))
         want = want - sent[-1]
     return jnp.stack(sent)
 
 
-def _in_room(room, tried, path, ready, want, turn):
+def _in_room(most, path, ready, want, turn):
     """The same where nodes have little room: orders of a path share it."""
-    space = room.at[tried[:, None], path].get(mode="fill", fill_value=0)
-    sent = _in_order(jnp.where(space > 0, ready, 0), want)
-    spread = jnp.zeros((len(tried), room.shape[1]), room.dtype)
-    spread = spread.at[:, path].add(sent)
-    most = room.at[tried].get(mode="fill", fill_value=0)
+    sent = _in_order(jnp.where(most[:, path] > 0, ready, 0), want)
+    spread = jnp.zeros_like(most).at[:, path].add(sent)
 
     def one_by_one():
         def step(want, node):
-            sent = share_orders(node[0], path, jnp.minimum(node[1], want), turn)
+            sent = share_orders(node[0], path, take(node[1], want), turn)
             return want - sent, sent
 
         return lax.scan(step, want, (most, ready))[1]

@@ -70,7 +70,7 @@ def run(
     by_period = limits.storage, limits.inbound, limits.outbound, limits.overage
     by_period = tuple(x.T for x in by_period)
     days = jnp.arange(count), paths, routes, by_period
-    return Trace(*lax.scan(step, states, days))
+    return Trace(*lax.scan(jax.checkpoint(step), states, days))
 
 
 simulate_paths = jax.jit(run, static_argnames=("slots", "phases"))

@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import serve_cost
-from meio_jax.kernels.fulfill import Routes, fulfill, share_out, share_whole
+from meio_jax.kernels.fulfill import Routes, fulfill, share_out, share_whole, take
 from meio_jax.kernels.orders import (
     Orders,
     Served,
@@ -463,7 +463,7 @@ def _at_home(system: System, now: Now, stock, asked, room) -> _Sale:
     """Every class is one node's own: no search, no order among classes."""
     if len(system.home) != len(stock):
         raise ValueError("without routes every node has one class, in the same order")
-    ready = jnp.minimum(stock, asked)
+    ready = take(stock, asked)
     sent = _share(system, now.period)(room, ready)
     pay = _pay(system, jnp.arange(len(stock)), jnp.arange(len(stock)))
     units, sold = sent.sum(axis=1), ready.sum(axis=1)
@@ -657,7 +657,7 @@ def _take_oldest(ages, units):
         return ages
     left = []
     for age in reversed(range(len(ages))):
-        taken = jnp.minimum(ages[age], units)
+        taken = take(ages[age], units)
         units = units - taken
         left.append(ages[age] - taken)
     return jnp.stack(left[::-1])

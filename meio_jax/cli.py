@@ -85,7 +85,8 @@ def check(source: Path, changes: tuple[str, ...]) -> None:
 @click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
 @click.option("--resume", is_flag=True, help="Go on from the newest prices there are.")
-def solve(source, changes, gap, seed, out, csv, as_json, resume) -> None:
+@click.option("--refine", is_flag=True, help="Then improve the plan by simulation.")
+def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None:
     """Plan the tables in SOURCE, a folder or a meio.toml, into a run folder."""
     if gap is not None:
         changes = (*changes, f"solver.gap={gap!r}")
@@ -94,6 +95,8 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume) -> None:
     config, folder = _config(source, changes)
     if csv:
         config = replace(config, output=replace(config.output, csv=True))
+    if refine and not config.refine.steps:
+        config = replace(config, refine=replace(config.refine, steps=60))
     name = config.problem.name or folder.resolve().name
     _run(config, folder, out, as_json, name, resume)
 
@@ -472,6 +475,12 @@ def _summary(log: _Log, plan, config, out: Path, outcome) -> None:
         log.line(
             f"dearest  {node} {resource}: one more {unit} is worth up to "
             f"{rows['price'].max():.3g} {config.units.currency} a {config.units.period}"
+        )
+    found = plan.facts.get("refinement")
+    if found:
+        log.line(
+            f"refined  simulated cost {found['before']:,.0f} to {found['after']:,.0f} "
+            f"a {config.units.period} on the paths it was chosen on"
         )
     if outcome is not None:
         _show_outcome(log, outcome)

@@ -165,7 +165,7 @@ def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
 def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     from meio_jax.dual.use import window_tolls
     from meio_jax.sim.lab import Decision
-    from meio_jax.tables.outcome import targets_array
+    from meio_jax.tables.outcome import reserves_array, targets_array
 
     place = f"run '{plan.facts.get('name') or 'plan'}'"
     made = plan.facts.get("input_digest", mark)
@@ -178,12 +178,11 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     prices = np.zeros(problem.capacities.shape)
     known = plan.checkpoint.matched(*names)
     prices += 0 if known is None else known[0]
-    tolls, reserves = [], []
-    for k, group in enumerate(problem.groups):
-        window = planned.window(k)
-        tolls.append(window_tolls(prices[:, group.network.node], window))
-        reserves.append(np.zeros((len(window), len(group.items))))
-    return Decision("plan", targets, tuple(tolls), tuple(reserves))
+    tolls = tuple(
+        window_tolls(prices[:, group.network.node], planned.window(k))
+        for k, group in enumerate(problem.groups)
+    )
+    return Decision("plan", targets, tolls, reserves_array(plan, problem, labels))
 
 
 def _slots(problem, calendar, weeks):

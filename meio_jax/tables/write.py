@@ -11,7 +11,7 @@ RESOURCES = ("storage", "inbound", "outbound")
 
 
 def targets_table(
-    problem, solution, labels: Labels, period_days: float
+    problem, solution, labels: Labels, period_days: float, reserves=None
 ) -> pd.DataFrame:
     """Order-up-to levels by item, node and period, with what they consist of.
 
@@ -19,11 +19,20 @@ def targets_table(
     left at the end of a period, what a period ships, and what is on its way.
     `expected_order` is what raises the stock that the period before leaves to this
     level; below 0 it is stock that would have to be taken out. It is empty in the first
-    period where no inventory is given.
+    period where no inventory is given. `spill_limit` is what the node keeps from
+    customers who are not its own: 0 unless the plan was refined.
+
+    Args:
+      problem: the problem.
+      solution: its plan.
+      labels: names.
+      period_days: length of a period.
+      reserves: spill limits of each group, "nodes items"; None for none.
     """
     parts = []
-    for group, target, outcome in zip(
-        problem.groups, solution.targets, solution.outcomes, strict=True
+    kept = reserves or [np.zeros(y.shape[::2]).T for y in solution.targets]
+    for group, target, outcome, keep in zip(
+        problem.groups, solution.targets, solution.outcomes, kept, strict=True
     ):
         items, nodes = group.items, group.network.node
         shape = target.shape
@@ -49,6 +58,7 @@ def targets_table(
                     target / np.maximum(outcome.shipped, 1e-9) * period_days,
                     np.nan,
                 ).ravel(),
+                "spill_limit": _spread(keep.T[:, None], shape),
                 "held_by": np.select(
                     [fixed.ravel(), capped.ravel()], ["fixed", "max_stock"], "economics"
                 ),
@@ -72,7 +82,11 @@ def _orders(group, target, outcome):
 def _repeat(values, shape, axis):
     view = [1] * len(shape)
     view[axis] = -1
-    return np.broadcast_to(values.reshape(view), shape).ravel()
+    return _spread(values.reshape(view), shape)
+
+
+def _spread(values, shape):
+    return np.broadcast_to(values, shape).ravel()
 
 
 def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:

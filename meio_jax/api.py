@@ -233,6 +233,7 @@ def simulate(
     paths: int | None = None,
     seed: int | None = None,
     weeks: tuple[str, str] | None = None,
+    certify: bool = False,
     config: Config | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Outcome:
@@ -250,6 +251,8 @@ def simulate(
       seed: of the paths.
       weeks: first and last period of history to replay instead, as many as are planned:
         then paths differ in lead times alone.
+      certify: whether to bound what any plan costs under the law that scenarios come
+        from, by the prices of the first plan: `facts["certificate"]`, in minutes.
       config: all options; those of the first plan unless given.
       callback: called with the paths done and all of them, as they are done.
 
@@ -278,7 +281,9 @@ def simulate(
     if examined.faults.errors:
         raise InputError(examined.faults)
     chosen = read_policies(policies, config.solver)
-    return simulate_examined(examined, config, chosen, weeks=weeks, callback=callback)
+    return simulate_examined(
+        examined, config, chosen, weeks=weeks, callback=callback, certify=certify
+    )
 
 
 def _loaded(policy):

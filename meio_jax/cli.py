@@ -108,10 +108,11 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None
 @click.option("--seed", type=click.IntRange(0), help="Seed of the paths.")
 @click.option("--slots", type=click.IntRange(1), help="Parts of a period.")
 @click.option("--weeks", help="Periods of history to replay: FIRST:LAST.")
+@click.option("--certify", is_flag=True, help="Bound what any plan costs; minutes.")
 @click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results.")
 @click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
-def simulate(runs, names, paths, seed, slots, weeks, tables, out, csv) -> None:
+def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) -> None:
     """Simulate run folders RUNS, and baselines, side by side on fresh paths."""
     from meio_jax import load
     from meio_jax.config import from_facts, with_overrides
@@ -134,7 +135,7 @@ def simulate(runs, names, paths, seed, slots, weeks, tables, out, csv) -> None:
     outcome = meio.simulate(
         meio.read(folder), [*plans, *(names or config.simulate.policies)],
         weeks=tuple(weeks.split(":")) if weeks else None, config=config,
-        callback=_Paths(log),
+        callback=_Paths(log), certify=certify,
     )  # fmt: skip
     _show_outcome(log, outcome)
     outcome.save(out, csv=csv)
@@ -383,6 +384,20 @@ def _show_outcome(log: _Log, outcome) -> None:
                 line = f"{line:<59}{form(gap[0]):>8}"
                 line += f" ({form(gap[1])} to {form(gap[2])})" if half == half else ""
             log.line(line)
+    log.line(
+        f"  nobody could pay less than {facts['hindsight']:,.0f} on these paths, "
+        "not even with every order known"
+    )
+    law = facts["certificate"]
+    if law:
+        least = law["bound"] - law["bound_error"]
+        log.line(
+            f"  no plan is below {least:,.0f} under the law of the scenarios, 97.5 % sure"
+        )
+        log.line(
+            f"  where the plan is expected at {law['cost']:,.0f} "
+            f"+-{law['cost_error']:,.0f}, {law['paths']:,} paths of the planner's model"
+        )
 
 
 def _run_folder(runs: Path, name: str) -> Path:

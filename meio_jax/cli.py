@@ -392,7 +392,7 @@ def _show_outcome(log: _Log, outcome) -> None:
     if law:
         least = law["bound"] - law["bound_error"]
         log.line(
-            f"  no plan is below {least:,.0f} under the law of the scenarios, 97.5 % sure"
+            f"  no plan of the law of scenarios is below {least:,.0f}, 97.5 % sure"
         )
         log.line(
             f"  where the plan is expected at {law['cost']:,.0f} "

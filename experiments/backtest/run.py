@@ -7,6 +7,7 @@ Prints a line for every time it plans and writes `result.json` beside this file.
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -22,6 +23,7 @@ from meio_jax.problem import Demand, Problem
 from meio_jax.scenarios.sample import draw_sample, given_sample, seeds_of
 from meio_jax.sim.lab import Decision, simulate_decisions
 from meio_jax.sim.metrics import metrics
+from meio_jax.sim.refine import refine
 from meio_jax.stats import holm, interval, paired
 from meio_jax.tables import examine
 from meio_jax.tables.build import build
@@ -68,7 +70,8 @@ def as_known(problem: Problem, week: int, ahead: int) -> Problem:
     return replace(
         problem, groups=groups, slots=week, storage=cut(problem.storage),
         inbound=cut(problem.inbound), outbound=cut(problem.outbound),
-        item_limit=cut(problem.item_limit), overage=0.0,
+        item_limit=cut(problem.item_limit),
+        overage=cut(np.broadcast_to(problem.overage, problem.storage.shape)),
     )  # fmt: skip
 
 
@@ -87,6 +90,7 @@ class Replanner:
 
     def __init__(self, name: str, regimes: int = 1):
         self.name, self.regimes, self.place = name, regimes, None
+        self.made: Decision | None = None
 
     def decide(self, problem: Problem, sample) -> Decision:
         """Targets and tolls of the priced plan."""
@@ -94,9 +98,31 @@ class Replanner:
         found = solve_problem(problem, sample, SOLVER, start=self.place)
         self.place = Place(found.prices, found.bound_prices, lifts=found.lifts)
         reserves = tuple(
-            np.zeros((len(g.network.node), len(g.items))) for g in problem.groups
+            np.zeros((1, len(g.network.node), len(g.items))) for g in problem.groups
         )
-        return Decision(self.name, found.targets, found.tolls, reserves)
+        self.made = Decision(self.name, found.targets, found.tolls, reserves)
+        return self.made
+
+
+class Refiner:
+    """The plan of a replanner, moved down the slope of simulated cost."""
+
+    name = "refined"
+
+    def __init__(self, planner: Replanner, recent: int):
+        self.planner, self.recent = planner, recent
+
+    def decide(self, problem: Problem, sample) -> Decision:
+        """Refined targets and spill limits."""
+        draw = partial(draw_sample, problem, recent=self.recent)
+        chosen = draw(count=64, seed=seeds_of(SEED, 1, 1)[0])
+        with jax.enable_x64(False):
+            found = refine(
+                problem, self.planner.made, sample,
+                [draw(count=8, seed=s) for s in seeds_of(SEED, 3, 24)], [chosen],
+                days=7.0, steps=60, rate=0.3,
+            )  # fmt: skip
+        return found.decision._replace(name=self.name)
 
 
 def rivals():
@@ -126,7 +152,11 @@ def joined(name: str, made: list[Decision], every: int, weeks: int) -> Decision:
         ]
         return tuple(np.take(x, range(weeks), axis=axis) for x in joint)
 
-    return Decision(name, column("targets", 1), column("tolls", 2), first.reserves)
+    kept = tuple(
+        np.concatenate([np.repeat(d.reserves[k], every, axis=0) for d in made])
+        for k in groups
+    )
+    return Decision(name, column("targets", 1), column("tolls", 2), kept)
 
 
 def stability(decision: Decision) -> float:
@@ -173,7 +203,8 @@ def main() -> None:
     weeks = 2 if args.quick else WEEKS
     items = min(args.items, 12) if args.quick else args.items
     problem, _ = whole_year(args.data, items, args.tightness, weeks)
-    makers = [Replanner("plan"), *rivals()]
+    plan = Replanner("plan")
+    makers = [plan, Refiner(plan, args.recent), *rivals()]
     begin = time.perf_counter()
 
     def show(week, seconds) -> None:

@@ -206,7 +206,7 @@ class _Refiner:
             draw_sample, problem, block=chance.block, recent=chance.recent,
             common=chance.common,
         )  # fmt: skip
-        none = [np.zeros((y.shape[2], len(y))) for y in targets]
+        none = [np.zeros((1, y.shape[2], len(y))) for y in targets]
         family = lambda k, count: seeds_of(chance.seed, k, count)
         found = refine(
             problem,

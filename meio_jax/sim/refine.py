@@ -153,7 +153,9 @@ def whole_decision(problem: Problem, decision: Decision, changes) -> Decision:
                 items.upper,
             )
         )
-    reserves = tuple(np.floor(np.asarray(c.reserve, float) + 0.5) for c in changes)
+    reserves = tuple(
+        np.floor(np.asarray(c.reserve, float) + 0.5)[None] for c in changes
+    )
     return decision._replace(targets=tuple(targets), reserves=reserves)
 
 
@@ -182,7 +184,7 @@ def _slope(problem: Problem, decision: Decision, planned, batches, days):
 
     def cost(changes, paths, key):
         moved = tuple(
-            OrderUpTo(_shaken(_moved(p.target, c), key), p.toll, c.reserve)
+            OrderUpTo(_shaken(_moved(p.target, c), key), p.toll, c.reserve[None])
             for p, c in zip(policies, changes, strict=True)
         )
         states = tuple(

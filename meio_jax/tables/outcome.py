@@ -138,14 +138,19 @@ def reserves_array(plan, problem, labels) -> tuple[np.ndarray, ...]:
       labels: its names.
     """
     table = plan.targets
-    full = np.zeros((len(labels.nodes), len(labels.items)))
+    full = np.zeros([len(x) for x in (labels.periods, labels.nodes, labels.items)])
     if "spill_limit" in table:  # a run of an earlier version has none
-        node, item = (
+        place = tuple(
             pd.Index(known).get_indexer(pd.Index(table[name].astype(str)))
-            for name, known in (("node", labels.nodes), ("item", labels.items))
-        )
-        full[node, item] = table["spill_limit"].to_numpy(float)
-    return tuple(full[g.network.node][:, g.items.position] for g in problem.groups)
+            for name, known in (
+                ("period", labels.periods), ("node", labels.nodes),
+                ("item", labels.items),
+            )
+        )  # fmt: skip
+        full[place] = table["spill_limit"].to_numpy(float)
+    return tuple(
+        full[:, g.network.node][:, :, g.items.position] for g in problem.groups
+    )
 
 
 def targets_array(plan, problem, labels, place: str) -> tuple[np.ndarray, ...]:

@@ -27,10 +27,11 @@ def targets_table(
       solution: its plan.
       labels: names.
       period_days: length of a period.
-      reserves: spill limits of each group, "nodes items"; None for none.
+      reserves: spill limits of each group, "kept nodes items", the same in all
+        periods where kept is 1; None for none.
     """
     parts = []
-    kept = reserves or [np.zeros(y.shape[::2]).T for y in solution.targets]
+    kept = reserves or [np.zeros((1, 1, 1))] * len(problem.groups)
     for group, target, outcome, keep in zip(
         problem.groups, solution.targets, solution.outcomes, kept, strict=True
     ):
@@ -58,7 +59,7 @@ def targets_table(
                     target / np.maximum(outcome.shipped, 1e-9) * period_days,
                     np.nan,
                 ).ravel(),
-                "spill_limit": _spread(keep.T[:, None], shape),
+                "spill_limit": _spread(np.moveaxis(keep, 2, 0), shape),
                 "held_by": np.select(
                     [fixed.ravel(), capped.ravel()], ["fixed", "max_stock"], "economics"
                 ),

@@ -1,12 +1,13 @@
 """Re-plans the flagship through its last year and simulates what really came.
 
-    python -m experiments.backtest.run DATA/flagship [--items 100] [--quick]
+    python -m experiments.backtest.run DATA/flagship [--items 100] [--refine] [--quick]
 
 Prints a line for every time it plans and writes `result.json` beside this file.
 """
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -22,6 +23,7 @@ from meio_jax.problem import Demand, Problem
 from meio_jax.scenarios.sample import draw_sample, given_sample, seeds_of
 from meio_jax.sim.lab import Decision, simulate_decisions
 from meio_jax.sim.metrics import metrics
+from meio_jax.sim.refine import refine
 from meio_jax.stats import holm, interval, paired
 from meio_jax.tables import examine
 from meio_jax.tables.build import build
@@ -31,6 +33,10 @@ SEED = 0
 SOLVER = Solver(
     gap=0.05, levels=6, smoothing=(1.0,), certify=2, max_evaluations=10
 )  # fmt: skip
+PARTS = {
+    "shipping": ("#0072B2", ""), "lost sales": ("#D55E00", "//"),
+    "holding": ("#009E73", ""), "late": ("#CC79A7", ".."), "overage": ("#444444", ""),
+}  # fmt: skip
 UNPRICED = replace(SOLVER, max_evaluations=2)
 
 
@@ -68,7 +74,8 @@ def as_known(problem: Problem, week: int, ahead: int) -> Problem:
     return replace(
         problem, groups=groups, slots=week, storage=cut(problem.storage),
         inbound=cut(problem.inbound), outbound=cut(problem.outbound),
-        item_limit=cut(problem.item_limit), overage=0.0,
+        item_limit=cut(problem.item_limit),
+        overage=cut(np.broadcast_to(problem.overage, problem.storage.shape)),
     )  # fmt: skip
 
 
@@ -87,6 +94,7 @@ class Replanner:
 
     def __init__(self, name: str, regimes: int = 1):
         self.name, self.regimes, self.place = name, regimes, None
+        self.made: Decision | None = None
 
     def decide(self, problem: Problem, sample) -> Decision:
         """Targets and tolls of the priced plan."""
@@ -94,9 +102,31 @@ class Replanner:
         found = solve_problem(problem, sample, SOLVER, start=self.place)
         self.place = Place(found.prices, found.bound_prices, lifts=found.lifts)
         reserves = tuple(
-            np.zeros((len(g.network.node), len(g.items))) for g in problem.groups
+            np.zeros((1, len(g.network.node), len(g.items))) for g in problem.groups
         )
-        return Decision(self.name, found.targets, found.tolls, reserves)
+        self.made = Decision(self.name, found.targets, found.tolls, reserves)
+        return self.made
+
+
+class Refiner:
+    """The plan of a replanner, moved down the slope of simulated cost."""
+
+    name = "refined"
+
+    def __init__(self, planner: Replanner, recent: int):
+        self.planner, self.recent = planner, recent
+
+    def decide(self, problem: Problem, sample) -> Decision:
+        """Refined targets and spill limits."""
+        draw = partial(draw_sample, problem, recent=self.recent)
+        chosen = draw(count=64, seed=seeds_of(SEED, 1, 1)[0])
+        with jax.enable_x64(False):
+            found = refine(
+                problem, self.planner.made, sample,
+                [draw(count=8, seed=s) for s in seeds_of(SEED, 3, 24)], [chosen],
+                days=7.0, steps=60, rate=0.3,
+            )  # fmt: skip
+        return found.decision._replace(name=self.name)
 
 
 def rivals():
@@ -126,7 +156,11 @@ def joined(name: str, made: list[Decision], every: int, weeks: int) -> Decision:
         ]
         return tuple(np.take(x, range(weeks), axis=axis) for x in joint)
 
-    return Decision(name, column("targets", 1), column("tolls", 2), first.reserves)
+    kept = tuple(
+        np.concatenate([np.repeat(d.reserves[k], every, axis=0) for d in made])
+        for k in groups
+    )
+    return Decision(name, column("targets", 1), column("tolls", 2), kept)
 
 
 def stability(decision: Decision) -> float:
@@ -168,12 +202,15 @@ def main() -> None:
     made.add_argument("--recent", type=int, default=104)
     made.add_argument("--every", type=int, default=4)
     made.add_argument("--paths", type=int, default=32)
+    made.add_argument("--refine", action="store_true")
     args = made.parse_args()
     record = Record(args)
     weeks = 2 if args.quick else WEEKS
     items = min(args.items, 12) if args.quick else args.items
     problem, _ = whole_year(args.data, items, args.tightness, weeks)
-    makers = [Replanner("plan"), *rivals()]
+    plan = Replanner("plan")
+    better = [Refiner(plan, args.recent)] if args.refine else []
+    makers = [plan, *better, *rivals()]
     begin = time.perf_counter()
 
     def show(week, seconds) -> None:
@@ -197,7 +234,7 @@ def main() -> None:
         problem, list(decisions.values()), sample, [sample], days=7.0
     )
     found = {r.name: metrics(problem, r, 7.0) for r in records}
-    record.write(
+    result = dict(
         weeks=[FIRST, FIRST + weeks - 1],
         items=sum(len(g.items) for g in problem.groups),
         table={k: {m: interval(v)._asdict() for m, v in x.items()}
@@ -206,6 +243,9 @@ def main() -> None:
         stability={k: stability(d) for k, d in decisions.items()},
         seconds_deciding={k: round(v, 1) for k, v in seconds.items()},
     )  # fmt: skip
+    record.write(**result)
+    if not args.quick:
+        picture(result, args.out / "result.png")
 
 
 def against(records, found):
@@ -227,6 +267,34 @@ def against(records, found):
             ).difference._asdict(),
         }
     return out
+
+
+def picture(result, file: Path) -> None:
+    """Cost of a week by its parts, one bar a policy, the cheapest first."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    table = result["table"]
+    names = sorted(table, key=lambda k: -table[k]["cost per period"]["mean"])
+    figure, axes = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+    start = np.zeros(len(names))
+    for part, (color, hatch) in PARTS.items():
+        word = f"{part} cost per period"
+        width = np.array([table[n].get(word, {"mean": 0.0})["mean"] for n in names])
+        axes.barh(
+            names, width / 1000, left=start / 1000, label=part, color=color,
+            hatch=hatch, edgecolor="white",
+        )  # fmt: skip
+        start += width
+    for y, total in enumerate(start):
+        axes.text(total / 1000 + 0.3, y, f"{total:,.0f}", va="center", fontsize=8)
+    axes.set(xlim=(0, 1.12 * start.max() / 1000), xlabel="thousand a week")
+    axes.set_title("Cost of a week, weeks 156 to 207 as they were", fontsize=10)
+    axes.legend(frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.4, -0.18))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=150)
 
 
 def weekly(record):

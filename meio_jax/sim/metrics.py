@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from meio_jax.problem import Problem
 from meio_jax.sim.lab import Record
-from meio_jax.sim.step import COSTS
+from meio_jax.sim.period import COSTS
 
 ByPath = Float[np.ndarray, " paths"]
 Rates = tuple[ByPath, ...]

@@ -10,8 +10,9 @@ from jax import lax
 
 from meio_jax.kernels.fulfill import Routes, greedy_routes
 from meio_jax.kernels.orders import Tries
+from meio_jax.sim.period import Ledger, Now, Phase, Rooms, World, start_period
 from meio_jax.sim.policy import AbstractPolicy
-from meio_jax.sim.step import DEFAULT, Ledger, Now, Phase, Rooms, World, start_period
+from meio_jax.sim.step import DEFAULT
 from meio_jax.sim.system import Limits, Paths, State, System
 
 

@@ -3,9 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 
+from meio_jax.sim.period import COSTS
 from meio_jax.sim.policy import order_up_to
 from meio_jax.sim.run import empty_state, no_limits, simulate_paths
-from meio_jax.sim.step import COSTS, DEFAULT
+from meio_jax.sim.step import DEFAULT
 from meio_jax.sim.system import Limits, Paths, System
 
 

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from meio_jax.problem import Demand, Group, Items, Network, Problem, Tree
 from meio_jax.sim.lab import Record
 from meio_jax.sim.metrics import metrics, part_shares, service_rates
-from meio_jax.sim.step import COSTS
+from meio_jax.sim.period import COSTS
 
 # Two nodes, two regions. Class 0 is region 0, both speeds; class 1 is region 1, fast.
 NETWORK = Network(

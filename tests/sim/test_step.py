@@ -14,9 +14,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from plain import bounded, plain_run, plain_system
 
 from meio_jax.kernels.fulfill import share_out, share_whole
+from meio_jax.sim.period import COSTS
 from meio_jax.sim.policy import AbstractPolicy, OrderUpTo
 from meio_jax.sim.run import empty_state, keep_order, plan_routes, simulate_paths
-from meio_jax.sim.step import COSTS
 from meio_jax.sim.system import Limits, Paths, System
 
 PERIODS, DRAWS, LONGEST = 12, 6, 3

@@ -1,0 +1,20 @@
+"""The experiment on refinement runs, on a few items."""
+
+import json
+import sys
+
+from experiments.refinement import run
+
+
+def test_quick(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["run", "--quick", "--out", str(tmp_path)])
+    run.main()
+    found = json.loads((tmp_path / "quick.json").read_text())
+    names = {"plan", "plan, refined", "plan, targets refined", "plan, limits refined"}
+    assert names < set(found["table"])
+    for start in ("plan", "base_stock_lost"):
+        scores = [score for _, score in found["checks"][start]]
+        assert min(scores) <= scores[0]
+    cost = {k: v["cost per period"]["mean"] for k, v in found["table"].items()}
+    both = cost["plan, targets refined"] == cost["plan"] == cost["plan, limits refined"]
+    assert not both or cost["plan, refined"] == cost["plan"]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from meio_jax.report.parts import Part, table
 from meio_jax.report.run import OVER, Frame, Run
-from meio_jax.report.words import amount, count, percent, several
+from meio_jax.report.words import amount, count, percent, several, whole
 
 MOST, EACH = 50, 10  # rows in all; the dearest of each kind that are among them
 LONG = 2.0  # days of supply from so many medians on are excess
@@ -21,9 +21,10 @@ def exceptions(run: Run) -> Part:
     """
     found = all_exceptions(run)
     title = "Where to look first"
+    notes = _notes(run)
     if not len(found):
         says = "Nothing is over capacity, short or held for long."
-        return Part("exceptions", title, says)
+        return Part("exceptions", title, says, notes=notes)
     shown = top(found)
     first = shown.iloc[0]
     kinds = found["kind"].value_counts(sort=False)
@@ -49,6 +50,10 @@ def exceptions(run: Run) -> Part:
         "exceptions-table", f"The {len(shown)} that matter most, by money", shown,
         forms, searched=True, rest=rest,
     )  # fmt: skip
+    return Part("exceptions", title, says, tables=(listed,), notes=notes)
+
+
+def _notes(run: Run) -> tuple[str, ...]:
     notes = [
         "short: what own demand above the target costs if no other node ships it (the "
         "most it can cost). excess: holding cost of stock beyond "
@@ -59,7 +64,7 @@ def exceptions(run: Run) -> Part:
         notes.append(
             "The run is older than the money of its targets: items are left out."
         )
-    return Part("exceptions", title, says, tables=(listed,), notes=tuple(notes))
+    return tuple(notes)
 
 
 def all_exceptions(run: Run) -> Frame:
@@ -131,7 +136,7 @@ def _short(run: Run):
         yield (
             "short", str(r.item), str(r.node), str(r.period), r.order_up_to,
             r.shortage_cost,
-            f"{r.item} at {r.node}, {r.period}: its target of {amount(r.order_up_to)} "
+            f"{r.item} at {r.node}, {r.period}: its target of {whole(r.order_up_to)} "
             f"covers {percent(r.expected_fill_rate, 0)} of the node's own demand.",
         )  # fmt: skip
 
@@ -147,6 +152,6 @@ def _excess(run: Run):
     for r in rows.loc[worst].itertuples():
         yield (
             "excess", str(r.item), str(r.node), str(r.period), r.order_up_to, r.money,
-            f"{r.item} at {r.node}, {r.period}: its target of {amount(r.order_up_to)} "
-            f"lasts {amount(r.days_of_supply)} days, the median is {amount(usual)}.",
+            f"{r.item} at {r.node}, {r.period}: its target of {whole(r.order_up_to)} "
+            f"lasts {whole(r.days_of_supply)} days, the median is {whole(usual)}.",
         )  # fmt: skip

@@ -56,9 +56,9 @@ def targets(run: Run) -> Table:
         "expected_fill_rate": ("fill rate", lambda x: percent(x, 0)),
         "days_of_supply": ("days of supply", whole),
         "holding_cost": (f"holding, {run.currency}", amount),
-        "shortage_cost": (f"shortage at most, {run.currency}", amount),
-        "low": ("lowest later", whole),
-        "high": ("highest later", whole),
+        "shortage_cost": (f"short at most, {run.currency}", amount),
+        "low": ("least later", whole),
+        "high": ("most later", whole),
         "held_by": ("held by", str),
     }
     forms = {name: form for name, form in forms.items() if name in shown}

@@ -104,7 +104,8 @@ def against(run: Run) -> str:
         verdict = (
             f"{percent(abs(gap.value) / max(abs(base), 1e-12))} {word} than {other}"
         )
-    return f"{says}: {verdict} (difference {_interval(gap, amount)})."
+    interval = _interval(gap, amount).replace(", ", "; 95 % interval ", 1)
+    return f"{says}: {verdict} (difference {interval})."
 
 
 def _paths(run: Run) -> str:

@@ -89,7 +89,7 @@ def test_what_is_proven_adds_up(made):
     proof = plan.facts["certificate"]
     shares = [100 * proof[k] / plan.cost for k in ("model", "fulfilment")]
     text = made.page.text["proof"]
-    apart = text[text.index("Gap, taken apart") :]
+    apart = text.split("Gap, taken apart")[1]
     assert_allclose(numbers(apart)[:2], shares, atol=6e-3)
 
 
@@ -220,7 +220,8 @@ def test_the_cheapest_and_the_kindest_policy_are_named(made):
 
 def test_exceptions_are_counted_and_the_dearest_comes_first(made):
     targets = made.plan.targets.copy()
-    a, b, c = targets.index[[0, 4, 7]]
+    pairs = targets.drop_duplicates(["item", "node"])  # in their first period
+    a, b, c = pairs.index[[0, 2, 5]]
     targets["expected_fill_rate"] = 1.0
     targets.loc[[a, b], "expected_fill_rate"] = 0.42, 0.7
     targets.loc[[a, b], "shortage_cost"] = 1234.0, 0.5

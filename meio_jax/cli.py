@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -278,10 +279,15 @@ def _report(log: _Log, plan, outcome, out: Path) -> None:
     if lacking := missing():
         text = f"next     for a page of pictures: {ADVICE}  ({', '.join(lacking)})"
     else:
-        write([Run(out.resolve().name, plan, outcome)], out / PAGE)
-        text = f"next     open {out / PAGE}"
+        try:
+            write([Run(out.resolve().name, plan, outcome)], out / PAGE)
+            text = f"next     open {out / PAGE}"
+        except InputError as error:  # the run is there all the same
+            text = f"         no page: {error.faults[0].text}"
+        except KeyboardInterrupt:
+            text = f"next     meio report {out}  (the page was stopped)"
     log.line(text)
-    with (out / "log.txt").open("a") as file:
+    with suppress(OSError), (out / "log.txt").open("a") as file:
         file.write(text + "\n")
 
 

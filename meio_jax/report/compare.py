@@ -29,9 +29,8 @@ def side_by_side(runs: Sequence[Run]) -> Part:
         f"{runs[low].name} costs least, {amount(costs[low])} {first.currency} a "
         f"{first.period} on its own scenarios; "
         + "; ".join(
-            f"{run.name} costs {change(amount(run.kpis[COST] - costs[0]))} against "
-            f"{first.name}"
-            for run in others
+            f"{run.name} {_against(cost - costs[0])} {first.name}"
+            for run, cost in zip(others, costs[1:], strict=True)
         )
         + "."
     )
@@ -42,6 +41,12 @@ def side_by_side(runs: Sequence[Run]) -> Part:
         "compare", "Runs side by side", says,
         tables=(_totals(runs), _prices(runs)), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _against(gap: float) -> str:
+    if amount(gap) == "0":
+        return "costs as much as"
+    return f"costs {amount(abs(gap))} {'more' if gap > 0 else 'less'} than"
 
 
 def _totals(runs: Sequence[Run]) -> Table:
@@ -132,8 +137,10 @@ def moves(new: Run, old: Run) -> Frame:
 def _histogram(figure, gap: Frame) -> None:
     ax = figure.subplots()
     moved = gap[gap != 0]
-    end = float(np.quantile(moved.abs(), 0.98)) + 1
-    ax.hist(moved.clip(-end, end), bins=41, color=SERIES[0])
+    step = max(np.ceil(float(np.quantile(moved.abs(), 0.98)) / 20), 1.0)
+    edges = step * (np.arange(-20, 22) - 0.5)  # whole units amid the bars
+    inside = moved.clip(edges[0] + step / 2, edges[-1] - step / 2)
+    ax.hist(inside, bins=edges, color=SERIES[0])
     ax.axvline(0, color=MUTED, lw=0.8)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(lambda x, _: whole(x))

@@ -28,6 +28,7 @@ TITLES = {
     "storage above capacity, share of node-periods": "stock above storage, how often",
     "removals": "removals, item-node-periods",
 }
+SIMULATE = "meio simulate RUN puts it beside baselines on fresh paths."
 
 
 class Gap(NamedTuple):
@@ -144,7 +145,7 @@ def kpis(run: Run) -> Part:
         )
         columns = (("metric", False), ("plan", True))
         shown = Table("kpi-table", "Totals on the plan's scenarios", columns, rows)
-        return Part("kpis", title, says, tables=(shown,), notes=(_how_to(run),))
+        return Part("kpis", title, says, tables=(shown,), notes=(SIMULATE,))
     notes = (
         "Averages over the paths with 95 % intervals. Policies met the same paths, so "
         "that the difference (plan less policy) has an interval of its own, narrower "
@@ -152,10 +153,6 @@ def kpis(run: Run) -> Part:
         "adjusted for all that are shown (Holm).",
     )
     return Part("kpis", title, against(run), tables=(_kpi_table(run),), notes=notes)
-
-
-def _how_to(run: Run) -> str:
-    return f"To simulate it: meio simulate {run.name}"
 
 
 def _kpi_table(run: Run) -> Table:

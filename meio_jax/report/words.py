@@ -11,7 +11,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def amount(value: float, like: float = 0.0) -> str:
-    """A quantity or money: whole from a hundred on, else three figures.
+    """A quantity or money: whole from a hundred on or if it is, else three figures.
 
     Args:
       value: the number.
@@ -21,7 +21,7 @@ def amount(value: float, like: float = 0.0) -> str:
     size = max(abs(value), abs(like))
     if not math.isfinite(value):
         return NOTHING
-    if size >= 99.5 or size == 0:
+    if size >= 99.5 or (value.is_integer() and not like):
         return _signed(f"{value:,.0f}")
     digits = max(0, 2 - math.floor(math.log10(size)))
     return _signed(f"{value:.{min(digits, 6)}f}")

@@ -1,5 +1,6 @@
 """Runs side by side: totals, prices, and which targets moved."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_totals_stand_side_by_side(made, page):
     assert rows["status"] == [made.plan.status] * 2
     says = page.says["compare"]
     assert says.startswith("run costs least, ")
-    assert "last week costs +25.0 against run." in says
+    assert re.search(r"last week costs 25(\.0)? more than run\.$", says)
 
 
 def test_the_dearest_prices_stand_side_by_side(made, page):
@@ -58,7 +59,7 @@ def test_what_moved_is_counted_and_listed(made, page):
     share = 100 * 2 / many
     says = page.says["stability"]
     assert says.startswith(f"2 of {many} targets in both runs differ ({share:.1f} %)")
-    assert "went down by 5.00 units, 9.00 units were moved" in says
+    assert "went down by 5 units, 9 units were moved" in says
     changes = [numbers(x)[0] for x in page.column("movers-table", "change")]
     assert changes == [-7, 2]
     row = made.plan.targets.iloc[3]

@@ -220,6 +220,30 @@ def test_a_solve_without_the_extra_says_how_to_get_it(
     assert json.loads(answer.stdout)["status"] == "optimal_within_gap"
 
 
+@pytest.mark.parametrize("what", ["full disk", "Ctrl-C"])
+def test_a_solve_outlives_its_page(what, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def late(*_):  # the solve is over when the page is made
+        if what == "Ctrl-C":
+            raise KeyboardInterrupt
+        monkeypatch.setattr(os, "fdopen", full)
+        return "a page"
+
+    monkeypatch.setattr("meio_jax.report.page.html", late)
+    answer = solve(tmp_path, monkeypatch)
+    assert answer.exit_code == 0
+    text = "no page: cannot be written: No space left on device"
+    if what == "Ctrl-C":
+        text = "meio report out  (the page was stopped)"
+    assert text in answer.stderr.splitlines()[-1]
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert "targets.parquet" in names
+    assert not any("report" in n or n.startswith(".meio") for n in names)
+    assert "stopped before" not in answer.stderr
+
+
 def test_a_solve_may_leave_the_page_out(tmp_path, monkeypatch):
     answer = solve(tmp_path, monkeypatch, "--set", "output.report=false")
     assert answer.exit_code == 0

@@ -200,12 +200,15 @@ def test_ten_per_cent_is_worth_what_the_bound_proves(made):
 
 def test_the_slowest_service_is_named(made):
     table = made.outcome.service
-    mine = table[(table["policy"] == "plan") & (table["region"] == "all")]
-    row = mine.loc[mine["on_promise_rate"].idxmin()]
-    says = made.page.says["speeds"]
-    assert row["speed"] in says
-    rates = [100 * row["on_promise_rate"], 100 * row["fill_rate"]]
-    same(says, [rates[0], 1, rates[1]])
+    slow = table.assign(speed="overnight", on_promise_rate=0.25, fill_rate=0.75)
+    slow["low"], slow["high"] = 0.2, 0.3
+    service = pd.concat([table, slow], ignore_index=True)
+    outcome = replace(made.outcome, service=service)
+    page = Page(html([Run("run", made.plan, outcome)]))
+    assert page.says["speeds"].startswith("25.0 % of overnight units come on promise")
+    same(page.says["speeds"], [25, 2, 75])
+    drawn = set(page.pictures["speeds"][1])
+    assert {"ground", "overnight", *made.outcome.policies} <= drawn
 
 
 def test_the_cheapest_and_the_kindest_policy_are_named(made):
@@ -289,11 +292,15 @@ def test_the_targets_to_act_on_are_listed(made):
 
 
 def test_the_search_ends_at_cost_and_bound(made):
-    plan = made.plan
+    plan = replace(made.plan, bound=0.8 * made.plan.cost)
+    page = Page(html([Run("run", plan)]))
     many = max(step["evaluations"] for step in plan.metrics)
-    found = numbers(made.page.says["search"])
-    expected = [many, plan.facts["seconds"], plan.cost, 100 * plan.gap, plan.bound]
+    found = numbers(page.says["search"])
+    expected = [many, plan.facts["seconds"], plan.cost, 20, plan.bound]
     assert_allclose(found, expected, rtol=6e-3, atol=0.006)
+    assert {f"plan {plan.cost:,.0f}", f"bound {plan.bound:,.0f}"} <= set(
+        page.pictures["search"][1]
+    )
 
 
 def test_the_same_run_gives_the_same_bytes(made):

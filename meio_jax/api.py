@@ -20,6 +20,8 @@ from meio_jax.tables import read as read
 from meio_jax.tables.hashing import digest
 from meio_jax.tables.units import days_per_period
 
+BATCHES = 24  # of paths that refinement goes through in turn
+
 if TYPE_CHECKING:
     from meio_jax.outcome import Outcome
     from meio_jax.planner import Progress
@@ -119,9 +121,10 @@ def plan_examined(
         if keep is not None:
             keep(reached[0])
 
+    refiner = _Refiner(problem, sample, config) if config.refine.steps else None
     solution = solve_problem(
         problem, sample, config.solver, callback,
-        start=_place(start, problem, names), keep=hold,
+        start=_place(start, problem, names), keep=hold, refine=refiner,
     )  # fmt: skip
     device = jax.devices()[0]
     facts = {
@@ -133,6 +136,7 @@ def plan_examined(
         "lifts": list(solution.lifts),
         "cost_without_capacities": solution.free_value,
         "certificate": solution.certificate._asdict(),
+        "refinement": refiner.facts if refiner else None,
         "seconds": time.perf_counter() - begin,
         "scenarios": len(sample.weight),
         "sizes": {
@@ -159,13 +163,70 @@ def plan_examined(
         status=solution.status,
         cost=solution.cost,
         bound=solution.bound,
-        targets=write.targets_table(problem, solution, labels, days),
+        targets=write.targets_table(
+            problem, solution, labels, days, refiner.reserves if refiner else None
+        ),
         prices=write.prices_table(problem, solution, labels),
         service=write.service_table(problem, solution, labels),
         kpis=write.kpis_table(problem, solution),
         facts=facts,
         metrics=tuple(p._asdict() for p in solution.history),
     )
+
+
+class _Refiner:
+    """Refines a plan by simulation, on paths that it was not made on.
+
+    Attributes:
+      reserves: spill limits that were found, of each group; None before.
+      facts: simulated cost of a period before and after, on the paths that the
+        refined plan was chosen on, and at every check.
+    """
+
+    def __init__(self, problem, sample, config: Config):
+        self.problem, self.sample, self.config = problem, sample, config
+        self.reserves, self.facts = None, None
+
+    def __call__(self, targets, tolls, say):
+        import jax
+
+        with jax.enable_x64(False):
+            return self._refine(targets, tolls, say)
+
+    def _refine(self, targets, tolls, say):
+        from functools import partial
+
+        import numpy as np
+
+        from meio_jax.scenarios.sample import draw_sample, seeds_of
+        from meio_jax.sim.lab import Decision, path_samples
+        from meio_jax.sim.refine import refine
+
+        problem, chance, options = (
+            self.problem, self.config.scenarios, self.config.refine,
+        )  # fmt: skip
+        draw = partial(
+            draw_sample, problem, block=chance.block, recent=chance.recent,
+            common=chance.common,
+        )  # fmt: skip
+        none = [np.zeros((1, y.shape[2], len(y))) for y in targets]
+        family = lambda k, count: seeds_of(chance.seed, k, count)
+        found = refine(
+            problem,
+            Decision("plan", targets, tolls, tuple(none)),
+            self.sample,
+            [draw(count=options.paths, seed=s) for s in family(3, BATCHES)],
+            path_samples(problem, draw, paths=options.selection, seeds=family(1, 4096)),
+            days=days_per_period(self.config.units),
+            steps=options.steps,
+            rate=options.rate,
+            callback=lambda cost: say(cost * problem.periods),
+        )
+        self.reserves = found.decision.reserves
+        self.facts = {
+            "before": found.before, "after": found.after, "checks": found.scores
+        }  # fmt: skip
+        return found.decision.targets
 
 
 def simulate(
@@ -175,6 +236,7 @@ def simulate(
     paths: int | None = None,
     seed: int | None = None,
     weeks: tuple[str, str] | None = None,
+    certify: bool = False,
     config: Config | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Outcome:
@@ -192,6 +254,8 @@ def simulate(
       seed: of the paths.
       weeks: first and last period of history to replay instead, as many as are planned:
         then paths differ in lead times alone.
+      certify: whether to bound what any plan costs under the law that scenarios come
+        from, by the prices of the first plan: `facts["certificate"]`, in minutes.
       config: all options; those of the first plan unless given.
       callback: called with the paths done and all of them, as they are done.
 
@@ -220,7 +284,9 @@ def simulate(
     if examined.faults.errors:
         raise InputError(examined.faults)
     chosen = read_policies(policies, config.solver)
-    return simulate_examined(examined, config, chosen, weeks=weeks, callback=callback)
+    return simulate_examined(
+        examined, config, chosen, weeks=weeks, callback=callback, certify=certify
+    )
 
 
 def _loaded(policy):

@@ -87,7 +87,8 @@ def check(source: Path, changes: tuple[str, ...]) -> None:
 @click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
 @click.option("--resume", is_flag=True, help="Go on from the newest prices there are.")
-def solve(source, changes, gap, seed, out, csv, as_json, resume) -> None:
+@click.option("--refine", is_flag=True, help="Then improve the plan by simulation.")
+def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None:
     """Plan the tables in SOURCE, a folder or a meio.toml, into a run folder."""
     if gap is not None:
         changes = (*changes, f"solver.gap={gap!r}")
@@ -96,6 +97,8 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume) -> None:
     config, folder = _config(source, changes)
     if csv:
         config = replace(config, output=replace(config.output, csv=True))
+    if refine and not config.refine.steps:
+        config = replace(config, refine=replace(config.refine, steps=60))
     name = config.problem.name or folder.resolve().name
     _run(config, folder, out, as_json, name, resume)
 
@@ -107,10 +110,11 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume) -> None:
 @click.option("--seed", type=click.IntRange(0), help="Seed of the paths.")
 @click.option("--slots", type=click.IntRange(1), help="Parts of a period.")
 @click.option("--weeks", help="Periods of history to replay: FIRST:LAST.")
+@click.option("--certify", is_flag=True, help="Bound what any plan costs; minutes.")
 @click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results.")
 @click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
-def simulate(runs, names, paths, seed, slots, weeks, tables, out, csv) -> None:
+def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) -> None:
     """Simulate run folders RUNS, and baselines, side by side on fresh paths."""
     from meio_jax import load
     from meio_jax.config import from_facts, with_overrides
@@ -133,7 +137,7 @@ def simulate(runs, names, paths, seed, slots, weeks, tables, out, csv) -> None:
     outcome = meio.simulate(
         meio.read(folder), [*plans, *(names or config.simulate.policies)],
         weeks=tuple(weeks.split(":")) if weeks else None, config=config,
-        callback=_Paths(log),
+        callback=_Paths(log), certify=certify,
     )  # fmt: skip
     _show_outcome(log, outcome)
     outcome.save(out, csv=csv)
@@ -433,6 +437,20 @@ def _show_outcome(log: _Log, outcome) -> None:
                 line = f"{line:<59}{form(gap[0]):>8}"
                 line += f" ({form(gap[1])} to {form(gap[2])})" if half == half else ""
             log.line(line)
+    log.line(
+        f"  nobody could pay less than {facts['hindsight']:,.0f} on these paths, "
+        "not even with every order known"
+    )
+    law = facts["certificate"]
+    if law:
+        least = law["bound"] - law["bound_error"]
+        log.line(
+            f"  no plan of the law of scenarios is below {least:,.0f}, 97.5 % sure"
+        )
+        log.line(
+            f"  where the plan is expected at {law['cost']:,.0f} "
+            f"+-{law['cost_error']:,.0f}, {law['paths']:,} paths of the planner's model"
+        )
 
 
 def _run_folder(runs: Path, name: str) -> Path:
@@ -525,6 +543,12 @@ def _summary(log: _Log, plan, config, out: Path, outcome) -> None:
         log.line(
             f"dearest  {node} {resource}: one more {unit} is worth up to "
             f"{rows['price'].max():.3g} {config.units.currency} a {config.units.period}"
+        )
+    found = plan.facts.get("refinement")
+    if found:
+        log.line(
+            f"refined  simulated cost {found['before']:,.0f} to {found['after']:,.0f} "
+            f"a {config.units.period} on the paths it was chosen on"
         )
     if outcome is not None:
         _show_outcome(log, outcome)

@@ -216,6 +216,23 @@ class Solver(_Section):
 
 
 @dataclass(frozen=True)
+class Refine(_Section):
+    """How a plan is moved down the slope of simulated cost.
+
+    Attributes:
+      steps: at most; 0 leaves the plan as it is. `meio solve --refine` sets 60.
+      paths: of a step.
+      rate: of the first step, in roots of a target; it falls to 0.
+      selection: paths that the best step is chosen on.
+    """
+
+    steps: int = _count(0, low=0)
+    paths: int = _count(8, low=1)
+    rate: float = _option(0.3, partial(_real, low=1e-6, high=10.0))
+    selection: int = _count(64, low=1)
+
+
+@dataclass(frozen=True)
 class Simulate(_Section):
     """How plans are simulated.
 
@@ -258,6 +275,7 @@ class Config:
       scenarios: how demand scenarios are drawn.
       economics: costs where the tables leave them out.
       solver: how the dual is solved, and when it stops.
+      refine: how they are refined by simulation.
       simulate: how plans are simulated.
       output: what is written.
       source: path of the TOML file that was read, or "".
@@ -269,6 +287,7 @@ class Config:
     scenarios: Scenarios = Scenarios()
     economics: Economics = Economics()
     solver: Solver = Solver()
+    refine: Refine = Refine()
     simulate: Simulate = Simulate()
     output: Output = Output()
     source: str = field(default="", compare=False)

@@ -48,9 +48,10 @@ class Progress(NamedTuple):
     """What a line of the solver's log says.
 
     Attributes:
-      phase: "ascend", "exact", "repair", "certify" or "bound".
+      phase: "ascend", "exact", "repair", "refine", "certify" or "bound".
       evaluations: evaluations of the full dual so far.
-      value: smoothed dual value, or the bound, or the plan's cost; money.
+      value: smoothed dual value, or the bound, or the plan's cost, or simulated cost
+        while it is refined; money.
       violation: largest use above capacity, as a share of the capacity.
       slack: complementarity residual, as a share of the value.
       priced: capacities with a price.
@@ -136,6 +137,9 @@ class Place(NamedTuple):
 
 
 Callback = Callable[[Progress], bool | None]
+Targets = tuple[Float[np.ndarray, "items periods nodes"], ...]
+Tolls = tuple[Float[np.ndarray, "regimes nodes periods"], ...]
+Refine = Callable[[Targets, Tolls, Callable[[float], None]], Targets]
 
 
 def solve_problem(
@@ -146,6 +150,7 @@ def solve_problem(
     *,
     start: Place | None = None,
     keep: Callable[[Place], None] | None = None,
+    refine: Refine | None = None,
 ) -> Solution:
     """Prices, bound and plan of a problem on a sample of scenarios.
 
@@ -157,10 +162,13 @@ def solve_problem(
         plan is made from the prices reached.
       start: prices to climb from, at its stage of smoothing; else from no price.
       keep: called after every evaluation of the ascent with the best prices so far.
+      refine: given the plan's targets, its tolls, and what to call with the money of
+        every step, gives other whole targets. They are evaluated, and cut where they
+        are above a capacity.
     """
     with jax.enable_x64(True):
         run = _Run(problem, sample, options, callback)
-        run.begun, run.keep = start, keep
+        run.begun, run.keep, run.refine = start, keep, refine
         return run.solve()
 
 
@@ -196,6 +204,7 @@ class _Run:
         self.begun: Place | None = None
         self.before = 0  # stages of smoothing that an earlier run has done
         self.keep: Callable[[Place], None] | None = None
+        self.refine: Refine | None = None
         self.free_value = 0.0  # of the dual, all items everywhere
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
@@ -239,7 +248,10 @@ class _Run:
         dear = self._dear()
         price, wanted = self._sharpen(state, dear)
         prices = dual.spread(price)
-        targets, outcomes, tolls, use = self._recover(prices, wanted, state)
+        found = self._recover(prices, wanted, state)
+        if self.refine is not None and not self.stopped:
+            found = self._refined(self.refine, found, state)
+        targets, outcomes, tolls, use = found
         cost = sum(o.cost for o in outcomes)
         bound_prices = self._bound_prices(state, prices, dear)
         certificate = certify(
@@ -546,6 +558,19 @@ class _Run:
                 best = found
         assert best is not None
         return (self._link(best, state) if self.options.chain else best)[2:]
+
+    def _refined(self, refine: Refine, found, state):
+        """Refined targets and what they do, cut where they are above a capacity."""
+        targets, _, tolls, _ = found
+        targets = refine(targets, tolls, lambda cost: self._say("refine", cost, state))
+        now = self._weigh(targets, tolls, self.evaluators, state)
+        for count in range(ROUNDS):
+            if not now[0]:
+                break
+            spare, whole = 1 - 0.002 * count, self.options.whole_units
+            targets = self._cut(targets, now[3], now[5], whole, spare)
+            now = self._weigh(targets, tolls, self.evaluators, state)
+        return now[2:]
 
     def _link(self, best, state):
         """Raises targets to what the period before leaves while capacities hold."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 BASELINES = ("base_stock", "proportional", "days_of_cover", "buy_then_place")
+CERTIFIED_PATHS = 2_000
 PLANNED = ("unpriced", "static_prices", "fluid")  # baselines that the planner makes
 
 
@@ -61,7 +62,7 @@ def _read(word: str | Path, solver: Solver):
 
 def simulate_examined(
     examined, config: Config, policies, *, weeks=None, callback=None,
-    input_digest: str | None = None,
+    input_digest: str | None = None, certify: bool = False,
 ) -> Outcome:  # fmt: skip
     """The outcome of policies on tables that have been examined and have no errors.
 
@@ -72,10 +73,13 @@ def simulate_examined(
       weeks: first and last period of history to replay.
       callback: as for `simulate`.
       input_digest: of the tables, where it is known.
+      certify: whether to bound what any plan costs under the law of the scenarios, by
+        the prices of the first plan.
     """
     import jax
 
     from meio_jax.scenarios.sample import draw_sample, given_sample, seeds_of
+    from meio_jax.sim.hindsight import hindsight_cost
     from meio_jax.sim.lab import path_samples, simulate_decisions
     from meio_jax.sim.metrics import metrics, service_rates
     from meio_jax.tables import outcome as tables_out
@@ -111,10 +115,16 @@ def simulate_examined(
     found = {r.name: metrics(problem, r, days) for r in records}
     by_path = tables_out.by_path_table(found)
     rates = {r.name: service_rates(problem, r) for r in records}
+    known = np.concatenate([hindsight_cost(problem, s).mean(axis=0) for s in samples])
+    law = None
+    if certify:
+        law = _certificate(problem, labels, planned, draw, policies, config)
     device = jax.devices()[0]
     facts = {
         "policies": [d.name for d in decisions],
-        "paths": sum(len(s.weight) for s in samples),
+        "paths": len(known),
+        "hindsight": float(known.mean()),
+        "certificate": law,
         "weeks": list(weeks) if weeks else None,
         "periods": problem.periods,
         "period": config.units.period,
@@ -132,6 +142,46 @@ def simulate_examined(
         by_path=by_path,
         facts=facts,
     )
+
+
+def _certificate(problem, labels, planned, draw, policies, config: Config) -> dict:
+    """Certificate B from the first plan: money of a period."""
+    from meio_jax.recover.evaluate import Evaluator, node_use
+    from meio_jax.recover.statistical import statistical
+
+    plan = next((p for p in policies if isinstance(p, Plan)), None)
+    if plan is None:
+        text = "a bound needs the prices of a plan, and there is none"
+        raise _refuse("policies", text, "Give a plan or a run folder")
+    mark = plan.facts.get("input_digest", "")
+    decision = _plan_decision(plan, problem, labels, planned, mark)
+    known = plan.checkpoint.matched(
+        resource_names(problem.regimes), labels.nodes, labels.periods
+    )
+    prices = np.zeros(problem.capacities.shape) + (0 if known is None else known[1])
+    outcomes = tuple(
+        Evaluator(problem, k, planned)(y, toll)
+        for k, (y, toll) in enumerate(
+            zip(decision.targets, decision.tolls, strict=True)
+        )
+    )
+    none = np.zeros(len(problem.storage))
+    first = node_use(problem, outcomes, decision.targets, none)[1, :, 0]
+    rows = plan.prices[
+        (plan.prices["resource"] == "inbound")
+        & (plan.prices["period"] == labels.periods[0])
+    ]
+    node = np.array([labels.nodes.index(n) for n in rows["node"]], int)
+    carried = none.copy()  # of no account where inbound has no limit
+    carried[node] = first[node] - np.asarray(rows["use"], float)
+    found = statistical(
+        problem, draw, prices, decision.targets, decision.tolls, carried,
+        seed=config.scenarios.seed, scenarios=config.scenarios.count,
+        paths=CERTIFIED_PATHS, count=config.solver.certify,
+    )  # fmt: skip
+    money = "bound", "bound_error", "cost", "cost_error", "slack"
+    facts = found._asdict() | {"gap": found.gap}
+    return {k: v / problem.periods if k in money else v for k, v in facts.items()}
 
 
 def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
@@ -165,7 +215,7 @@ def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
 def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     from meio_jax.dual.use import window_tolls
     from meio_jax.sim.lab import Decision
-    from meio_jax.tables.outcome import targets_array
+    from meio_jax.tables.outcome import reserves_array, targets_array
 
     place = f"run '{plan.facts.get('name') or 'plan'}'"
     made = plan.facts.get("input_digest", mark)
@@ -178,12 +228,11 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     prices = np.zeros(problem.capacities.shape)
     known = plan.checkpoint.matched(*names)
     prices += 0 if known is None else known[0]
-    tolls, reserves = [], []
-    for k, group in enumerate(problem.groups):
-        window = planned.window(k)
-        tolls.append(window_tolls(prices[:, group.network.node], window))
-        reserves.append(np.zeros((len(window), len(group.items))))
-    return Decision("plan", targets, tuple(tolls), tuple(reserves))
+    tolls = tuple(
+        window_tolls(prices[:, group.network.node], planned.window(k))
+        for k, group in enumerate(problem.groups)
+    )
+    return Decision("plan", targets, tolls, reserves_array(plan, problem, labels))
 
 
 def _slots(problem, calendar, weeks):

@@ -29,7 +29,8 @@ LEFT = {  # each room and the rooms that it may import
     "instances": "",
     "stats": "",
     "outcome": "faults plan tables",
-    "runs": "faults checkpoint config problem scenarios dual sim tables plan outcome",
+    "runs": "faults checkpoint config problem scenarios dual recover sim tables plan"
+    " outcome",
     "api": "faults checkpoint config problem network scenarios kernels dual recover"
     " planner sim tables plan instances outcome runs",
 }

@@ -201,3 +201,30 @@ def test_solving_simulates_into_the_run_folder(tmp_path):
     assert meio.load(out).facts["options"]["simulate"]["paths"] == 4
     names = {path.name for path in (out / "simulation").iterdir()}
     assert names == {*(f"{name}.parquet" for name in TABLES), "simulation.json"}
+
+
+def test_nobody_pays_less_than_hindsight(made):
+    _, _, _, outcome = made
+    cost = outcome.by_path[outcome.by_path["metric"] == "cost per period"]
+    assert 0 < outcome.facts["hindsight"] < cost.groupby("policy")["value"].mean().min()
+
+
+def test_the_law_of_scenarios_bounds_the_plan(made, tmp_path):
+    *_, run, _ = made
+    out = tmp_path / "certified"
+    words = ["simulate", str(run), "--certify", "--paths", "4", "--out", str(out)]
+    answer = CliRunner().invoke(main, words)
+    assert answer.exit_code == 0, answer.output
+    law = json.loads((out / "simulation.json").read_text())["certificate"]
+    assert law["batches"] == 10
+    assert law["paths"] >= 2000
+    assert 0 < law["bound"] - law["bound_error"] < law["cost"] + law["cost_error"]
+    # the plan keeps to capacities only in its own scenarios: what it uses more is paid
+    assert law["bound"] - law["bound_error"] < law["cost"] - law["slack"]
+    assert f"no plan is below {law['bound'] - law['bound_error']:,.0f}" in answer.output
+
+
+def test_a_bound_needs_a_plan(made):
+    tables, *_ = made
+    with pytest.raises(meio.InputError, match="needs the prices of a plan"):
+        meio.simulate(tables, ["base_stock"], paths=2, certify=True, config=options())

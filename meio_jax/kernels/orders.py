@@ -309,7 +309,10 @@ def _ship_backward(seen, slope: _State):
     at = lambda x, index: x.at[tried[:, None], index].get(mode="fill", fill_value=0)
     sent = -at(slope.shelf, lane) - at(slope.room, path) - slope.units[k]
     told = tuple(x[k] for x in slope.told)
-    _, pull = jax.vjp(lambda *seen: _offer(*seen, path, turn), *seen)
+    offer = lambda ready, most, want, cost, about: _offer(
+        ready, most, want, cost, about, path, turn
+    )
+    _, pull = jax.vjp(offer, *seen)
     ready, most, want, cost, about = pull((sent, told))
     before = _State(
         slope.shelf.at[tried[:, None], lane].add(ready),

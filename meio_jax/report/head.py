@@ -143,14 +143,36 @@ def certificates(run: Run) -> list[tuple[str, str]]:
             f", {percent(rest, 2)} in the sampling of items." if rest > 5e-5 else "."
         )
         found.append(("Gap, taken apart", text))
-    if run.outcome is not None:
+    return found + _simulated_proofs(run)
+
+
+def _simulated_proofs(run: Run) -> list[tuple[str, str]]:
+    """What the simulation promises, and the two certificates that come with it."""
+    if run.outcome is None:
+        return []
+    known, per = run.outcome.facts, f"{run.currency} a {run.period}"
+    text = (
+        f"{count(known['paths'], 'path')} that no plan was made on: receipts after "
+        "random lead times, docks that bind on every path, lost sales. It is the "
+        "number to compare policies by."
+    )
+    found = [("Simulated cost", text)]
+    law = known.get("certificate")
+    if law:
         text = (
-            f"{count(run.outcome.facts['paths'], 'path')} that no plan was made on: "
-            "receipts after random lead times, docks that bind on every path, lost "
-            "sales. It is the number to compare policies by; no bound is claimed "
-            "for it."
+            f"{amount(law['bound'] - law['bound_error'])} {per}: under the law that "
+            "scenarios are drawn from, no plan that keeps the capacities in "
+            "expectation costs less (97.5 % sure). This plan is expected at "
+            f"{amount(law['cost'])} ± {amount(law['cost_error'], like=law['cost'])}."
         )
-        found.append(("Simulated cost", text))
+        found.append(("Bound under the law of scenarios (certificate B)", text))
+    if "hindsight" in known:
+        text = (
+            f"{amount(known['hindsight'])} {per}: nobody could pay less on these "
+            "paths, not even with every order known, without capacities or lead times. "
+            "Part of the distance no policy can close."
+        )
+        found.append(("Least on these paths (certificate C, hindsight)", text))
     return found
 
 

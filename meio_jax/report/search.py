@@ -35,13 +35,21 @@ def search(run: Run) -> Part | None:
             f"{amount(run.plan.bound)}"
         )
     says += "."
-    svg = draw("search", 4.2, says, lambda figure: _paint(figure, run, steps))
-    notes = (
+    searched = steps[steps["phase"] != "refine"]
+    svg = draw("search", 4.2, says, lambda figure: _paint(figure, run, searched))
+    notes = [
         "Grey: values of the smoothed, calibrated dual that the search climbs; they "
         "guide prices and are neither plan nor bound. Repairs try several targets at "
         "the same prices. Below: the most that use is above a capacity.",
-    )
-    return Part("search", "How the search went", says, svg, notes=notes)
+    ]
+    refined = run.plan.facts.get("refinement")
+    if refined:
+        notes.append(
+            f"Then refined by simulation: {amount(refined['before'])} to "
+            f"{amount(refined['after'])} {run.currency} a {run.period} on the paths "
+            "that it was chosen on."
+        )
+    return Part("search", "How the search went", says, svg, notes=tuple(notes))
 
 
 def _paint(figure, run: Run, steps: Frame) -> None:

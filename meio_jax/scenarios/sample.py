@@ -144,12 +144,12 @@ def given_sample(
 
 
 def seeds_of(seed: int, family: int, count: int) -> list[int]:
-    """Seeds of a family: plans are made, chosen and judged on draws of families 0, 1
-    and 2, which share none; 0 is the seed itself.
+    """Seeds of a family: plans are made, chosen, judged and refined on draws of
+    families 0, 1, 2 and 3, which share none; 0 is the seed itself.
 
     Args:
       seed: what the user gave.
-      family: 1 to choose among plans, 2 to judge them.
+      family: 1 to choose among plans, 2 to judge them, 3 to refine them.
       count: seeds wanted.
     """
     state = np.random.SeedSequence([seed, 16 + family]).generate_state(count, np.uint64)

@@ -34,13 +34,14 @@ class Decision(NamedTuple):
       targets: order-up-to levels of each group, units.
       tolls: price of a shipment from each node in each regime, money per unit of a
         window, of each group: it steers fulfilment.
-      reserves: units that a node keeps from customers who are not its own, by group.
+      reserves: units that a node keeps from customers who are not its own, by group;
+        past the last of their periods the last holds.
     """
 
     name: str
     targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
     tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
-    reserves: tuple[Float[np.ndarray, "nodes items"], ...]
+    reserves: tuple[Float[np.ndarray, "kept nodes items"], ...]
 
 
 class Record(NamedTuple):
@@ -187,7 +188,7 @@ def policies_of(decision: Decision, warm: int) -> tuple[OrderUpTo, ...]:
         OrderUpTo(
             full(ahead(np.moveaxis(target, 0, 2), warm, axis=0)),
             full(ahead(np.swapaxes(toll, 1, 2), warm, axis=1)),
-            full(reserve),
+            full(ahead(reserve, warm, axis=0)),
         )
         for target, toll, reserve in zip(
             decision.targets, decision.tolls, decision.reserves, strict=True

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from meio_jax.sim.system import View
 
@@ -15,11 +15,12 @@ class AbstractPolicy(eqx.Module):
     Attributes:
       toll: price of a shipment from a node in each regime of load, money per unit:
         fulfilment tries nodes by cost and toll. It steers and is not charged.
-      reserve: spill limit: units that a node keeps from customers who are not its own.
+      reserve: spill limit: units that a node keeps from customers who are not its own;
+        past the last of its periods the last holds.
     """
 
     toll: eqx.AbstractVar[Float[Array, "regimes periods nodes"]]
-    reserve: eqx.AbstractVar[Float[Array, "nodes items"]]
+    reserve: eqx.AbstractVar[Float[Array, "kept nodes items"]]
 
     @abstractmethod
     def order(self, view: View) -> Float[Array, "nodes items paths"]:
@@ -41,11 +42,11 @@ class OrderUpTo(AbstractPolicy):
 
     target: Float[Array, "periods nodes items"]
     toll: Float[Array, "regimes periods nodes"]
-    reserve: Float[Array, "nodes items"]
+    reserve: Float[Array, "kept nodes items"]
 
     def order(self, view: View) -> Float[Array, "nodes items paths"]:
         """Target less inventory position, where that is positive."""
-        level = _at(self.target, view.period)
+        level = at_period(self.target, view.period)
         return jnp.maximum(level[:, :, None] - view.position, 0)
 
 
@@ -57,11 +58,11 @@ class EchelonOrderUpTo(AbstractPolicy):
 
     target: Float[Array, "periods nodes items"]
     toll: Float[Array, "regimes periods nodes"]
-    reserve: Float[Array, "nodes items"]
+    reserve: Float[Array, "kept nodes items"]
 
     def order(self, view: View) -> Float[Array, "nodes items paths"]:
         """Target less echelon inventory position, where that is positive."""
-        level = _at(self.target, view.period)
+        level = at_period(self.target, view.period)
         return jnp.maximum(level[:, :, None] - view.echelon, 0)
 
 
@@ -76,9 +77,12 @@ def order_up_to(
     """
     target = jnp.asarray(target)
     periods, nodes, items = target.shape
-    toll, reserve = jnp.zeros((1, periods, nodes)), jnp.zeros((nodes, items))
+    toll, reserve = jnp.zeros((1, periods, nodes)), jnp.zeros((1, nodes, items))
     return (EchelonOrderUpTo if echelon else OrderUpTo)(target, toll, reserve)
 
 
-def _at(levels, period):
+def at_period(
+    levels: Float[Array, "periods nodes items"], period: Int[Array, ""]
+) -> Float[Array, "nodes items"]:
+    """What holds in a period; past the last one the last holds."""
     return levels[jnp.minimum(period, len(levels) - 1)]

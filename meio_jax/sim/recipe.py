@@ -41,7 +41,7 @@ def decision(name: str, problem: Problem, targets: Targets) -> Decision:
     """A decision of targets alone: no tolls, nothing reserved."""
     sizes = [(len(g.network.node), len(g.items)) for g in problem.groups]
     tolls = [np.zeros((problem.regimes, n, problem.periods)) for n, _ in sizes]
-    reserves = [np.zeros(size) for size in sizes]
+    reserves = [np.zeros((1, *size)) for size in sizes]
     return Decision(name, targets, tuple(tolls), tuple(reserves))
 
 

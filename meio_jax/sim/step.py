@@ -27,7 +27,7 @@ from meio_jax.kernels.orders import (
     by_item,
     fulfill_orders,
 )
-from meio_jax.sim.policy import AbstractPolicy
+from meio_jax.sim.policy import AbstractPolicy, at_period
 from meio_jax.sim.system import State, System, View
 
 
@@ -489,7 +489,7 @@ def _on_routes(system, policy, now: Now, stock, asked, room) -> _Sale:
         route = jax.tree.map(lambda x, k=k: x[k], routes)
         here = (now.regime == k).astype(stock.dtype)
         want = asked if regimes == 1 else asked * here
-        part = _route(system, policy, route, stock, want, room, share)
+        part = _route(system, policy, now.period, route, stock, want, room, share)
         if sale is not None:
             add = jax.tree.map(jnp.add, part, sale)
             part = add._replace(left=part.left, room=part.room)
@@ -498,11 +498,12 @@ def _on_routes(system, policy, now: Now, stock, asked, room) -> _Sale:
     return sale
 
 
-def _route(system, policy, route: Routes, stock, want, room, share) -> _Sale:
+def _route(system, policy, period, route: Routes, stock, want, room, share) -> _Sale:
     pay = _pay(system, route.node, route.klass)
     pay = jnp.where(route.used[:, None], pay, jnp.inf)
     away = (route.level > 0)[:, None]
-    keep = jnp.where(away, policy.reserve[route.node], 0).astype(stock.dtype)
+    kept = at_period(policy.reserve, period)
+    keep = jnp.where(away, kept[route.node], 0).astype(stock.dtype)
     lost = jnp.maximum(system.lost_cost, jnp.where(system.wait_cost > 0, jnp.inf, 0))
     late = system.late_cost
 
@@ -551,6 +552,7 @@ def _on_orders(system, policy, now: Now, stock, room) -> _Sale:
     item = jnp.stack([system.weight, system.late_cost, system.lost_cost], axis=1)
     none = jnp.zeros((len(system.home), room.shape[1]), stock.dtype)
     turn = _turn(now.period, stock.dtype) if system.whole else None
+    kept = at_period(policy.reserve, now.period)
 
     def attempt(state, room):
         stock, orders, needed = state
@@ -558,7 +560,7 @@ def _on_orders(system, policy, now: Now, stock, room) -> _Sale:
         done = lax.cond(
             needed,
             lambda: fulfill_orders(
-                stock, orders, tries, service, item, policy.reserve, room, turn
+                stock, orders, tries, service, item, kept, room, turn
             ),
             lambda: Served(
                 stock, orders, jnp.stack([by_class(orders, *none.shape)] * levels),

@@ -129,6 +129,30 @@ def use_of(records, problem, labels) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def reserves_array(plan, problem, labels) -> tuple[np.ndarray, ...]:
+    """A plan's spill limits as arrays of each group, "nodes items", units.
+
+    Args:
+      plan: the plan; its targets are those of the problem.
+      problem: the problem that it was made for.
+      labels: its names.
+    """
+    table = plan.targets
+    full = np.zeros([len(x) for x in (labels.periods, labels.nodes, labels.items)])
+    if "spill_limit" in table:  # a run of an earlier version has none
+        place = tuple(
+            pd.Index(known).get_indexer(pd.Index(table[name].astype(str)))
+            for name, known in (
+                ("period", labels.periods), ("node", labels.nodes),
+                ("item", labels.items),
+            )
+        )  # fmt: skip
+        full[place] = table["spill_limit"].to_numpy(float)
+    return tuple(
+        full[:, g.network.node][:, :, g.items.position] for g in problem.groups
+    )
+
+
 def targets_array(plan, problem, labels, place: str) -> tuple[np.ndarray, ...]:
     """A plan's targets as arrays of each group, "items periods nodes", units.
 

@@ -11,7 +11,7 @@ RESOURCES = ("storage", "inbound", "outbound")
 
 
 def targets_table(
-    problem, solution, labels: Labels, period_days: float
+    problem, solution, labels: Labels, period_days: float, reserves=None
 ) -> pd.DataFrame:
     """Order-up-to levels by item, node and period, with what they consist of.
 
@@ -21,11 +21,21 @@ def targets_table(
     level; below 0 it is stock that would have to be taken out. It is empty in the first
     period where no inventory is given. `holding_cost` is money a period for what is
     left; `shortage_cost` is what the node's own demand above the target would cost if
-    no other node shipped it: more than it will.
+    no other node shipped it: more than it will. `spill_limit` is what the node keeps
+    from customers who are not its own: 0 unless the plan was refined.
+
+    Args:
+      problem: the problem.
+      solution: its plan.
+      labels: names.
+      period_days: length of a period.
+      reserves: spill limits of each group, "kept nodes items", the same in all
+        periods where kept is 1; None for none.
     """
     parts = []
-    for group, target, outcome in zip(
-        problem.groups, solution.targets, solution.outcomes, strict=True
+    kept = reserves or [np.zeros((1, 1, 1))] * len(problem.groups)
+    for group, target, outcome, keep in zip(
+        problem.groups, solution.targets, solution.outcomes, kept, strict=True
     ):
         items, nodes = group.items, group.network.node
         shape = target.shape
@@ -53,6 +63,7 @@ def targets_table(
                 ).ravel(),
                 "holding_cost": (items.holding[:, None] * outcome.left).ravel(),
                 "shortage_cost": (items.penalty[:, None, None] * outcome.short).ravel(),
+                "spill_limit": _spread(np.moveaxis(keep, 2, 0), shape),
                 "held_by": np.select(
                     [fixed.ravel(), capped.ravel()], ["fixed", "max_stock"], "economics"
                 ),
@@ -76,7 +87,11 @@ def _orders(group, target, outcome):
 def _repeat(values, shape, axis):
     view = [1] * len(shape)
     view[axis] = -1
-    return np.broadcast_to(values.reshape(view), shape).ravel()
+    return _spread(values.reshape(view), shape)
+
+
+def _spread(values, shape):
+    return np.broadcast_to(values, shape).ravel()
 
 
 def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:

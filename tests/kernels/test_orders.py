@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -167,6 +168,55 @@ def test_items_share_room_as_they_do_over_all_pairs(case, most):
     close(done.left, left)
     close(spread(done.orders), unmet)
     close(done.room, rest)
+
+
+def money(stock, keep, room, units, services, item, tries, orders):
+    """What is paid, and some worth of what is left, kept and on time."""
+    done = fulfill_orders(
+        stock, orders._replace(units=units), tries, services, item, keep, room
+    )
+    rng = np.random.default_rng(9)
+    worth = lambda x: (rng.uniform(0, 1, x.shape) * x).sum()
+    told = done.left, done.prompt, done.room, done.unmet, done.late
+    return done.paid.sum() + sum(map(worth, told))
+
+
+amount, slope = jax.jit(money), jax.jit(jax.grad(money, argnums=range(6)))
+
+
+def slope_case(case, keep, room):
+    """Arguments of `money`."""
+    services = np.nan_to_num(np.stack(case.services, -1), posinf=0)
+    item = np.stack([case.weight, case.late, case.penalty], axis=1)
+    tries = widest(list_tries(case.routes, NODES, CLASSES, LEVELS))
+    orders = batches(case.demand, case.regime)
+    return case.stock, keep, room, orders.units, services, item, tries, orders
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_slope_is_that_of_differences(seed):
+    rng = np.random.default_rng(seed)
+    case = Case(seed, 0.5, whole=False)
+    keep = rng.uniform(0, 3, (NODES, ITEMS))
+    room = rng.uniform(2, 20, (NODES, PATHS))
+    at = slope_case(case, keep, room)
+    for k, part in enumerate(slope(*at)):
+        way = rng.uniform(-1, 1, at[k].shape) * (at[k] > 0)
+        moved = lambda by, k=k, way=way: (*at[:k], at[k] + by * way, *at[k + 1 :])
+        ends = [amount(*moved(by)) for by in (1e-6, -1e-6)]
+        by_steps = (ends[0] - ends[1]) / 2e-6
+        assert_allclose((part * way).sum(), by_steps, rtol=1e-5, atol=1e-6)
+        assert np.abs(part).max() > 1e-3
+
+
+def test_no_stock_flows_to_empty_orders():
+    # Of items without stock and orders a unit more would be left: its slope is its
+    # worth there, although batches with orders of other items have room for these.
+    case = Case(3, 0.5, whole=False)
+    case.stock[:, :2] = case.demand[:, :2] = 0
+    found = slope(*slope_case(case, case.keep, NO_LIMIT))[0]
+    worth = np.random.default_rng(9).uniform(0, 1, case.stock.shape)
+    assert_allclose(found[:, :2], worth[:, :2])
 
 
 def test_packed_orders_are_all_there():

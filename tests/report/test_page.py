@@ -93,6 +93,28 @@ def test_what_is_proven_adds_up(made):
     assert_allclose(numbers(apart)[:2], shares, atol=6e-3)
 
 
+def test_each_certificate_says_what_it_promises(made):
+    facts = made.outcome.facts
+    proof = made.page.text["proof"]
+    assert f"{facts['hindsight']:,.0f} USD a week: nobody could pay less" in proof
+    assert "certificate B" not in proof
+    law = {"bound": 5000.0, "bound_error": 250.0, "cost": 6000.0, "cost_error": 40.0}
+    outcome = replace(made.outcome, facts=facts | {"certificate": law})
+    proof = Page(html([Run("run", made.plan, outcome)])).text["proof"]
+    assert "4,750 USD a week: under the law" in proof
+    assert "expected at 6,000 ± 40." in proof
+
+
+def test_a_refined_plan_says_so(made):
+    refined = {"before": 1500.0, "after": 1400.0, "checks": []}
+    facts = made.plan.facts | {"refinement": refined}
+    last = made.plan.metrics[-1]
+    steps = (*made.plan.metrics, last | {"phase": "refine", "value": 9e9})
+    page = Page(html([Run("run", replace(made.plan, facts=facts, metrics=steps))]))
+    assert "by simulation: 1,500 to 1,400 USD a week" in page.notes["search"]
+    assert not any("9,000,000" in text for text in page.pictures["search"][1])
+
+
 def test_the_plan_is_set_against_the_first_baseline(made):
     other = made.outcome.policies[1]
     low, high = (kpi(made, other, column=f"difference_{x}") for x in ("low", "high"))

@@ -91,7 +91,9 @@ def world(shape: Shape, seed: int, draws: int = DRAWS):
         target = rng.integers(0, 16, (PERIODS, nodes, items)) * 1.0
         toll = rng.uniform(0, 0.1, (regimes, PERIODS, nodes))
         reserve = rng.integers(0, 3, (nodes, items)) * 1.0
-        policy = OrderUpTo(jnp.asarray(target), jnp.asarray(toll), jnp.asarray(reserve))
+        policy = OrderUpTo(
+            jnp.asarray(target), jnp.asarray(toll), jnp.asarray(reserve)[None]
+        )
         demand = rng.poisson(2.5, (PERIODS, nodes, items, draws)) * 1.0
         if not shape.whole:
             demand *= rng.uniform(0.5, 1.5, demand.shape)
@@ -369,7 +371,7 @@ class Faulty(AbstractPolicy):
 
     units: Float[Array, " nodes"]
     toll: Float[Array, "regimes periods nodes"]
-    reserve: Float[Array, "nodes items"]
+    reserve: Float[Array, "kept nodes items"]
 
     def order(self, view):
         return jnp.broadcast_to(self.units[:, None, None], view.on_hand.shape)
@@ -379,7 +381,7 @@ class Faulty(AbstractPolicy):
 def test_orders_that_make_no_sense_are_flagged_and_not_placed(bad):
     units = jnp.array([2.0, 3.0 if bad is None else bad])
     system, periods = plain_system((-1, 0)), 3
-    policy = Faulty(units, jnp.zeros((1, periods, 2)), jnp.zeros((2, 1)))
+    policy = Faulty(units, jnp.zeros((1, periods, 2)), jnp.zeros((1, 2, 1)))
     path = Paths(
         jnp.ones((periods, 2, 1, 2)), jnp.zeros((periods, 2, 2), int),
         jnp.zeros((periods, 2), int),

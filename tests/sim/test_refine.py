@@ -1,0 +1,127 @@
+"""Refinement: what it does to targets that are wrong, and to a plan's tables."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.testing import assert_allclose, assert_array_equal
+from tiny_folder import FAST, write
+
+import meio_jax as meio
+from meio_jax.cli import main
+from meio_jax.config import Config, with_overrides
+from meio_jax.scenarios.sample import draw_sample, seeds_of
+from meio_jax.sim import policies
+from meio_jax.sim.lab import path_samples, simulate_decisions
+from meio_jax.sim.refine import Change, refine, score, whole_decision
+from meio_jax.tables import examine
+from meio_jax.tables.build import build
+
+SETS = (*FAST, "problem.horizon=3")
+REFINE = "refine.steps=10", "refine.paths=4", "refine.selection=12"
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """A problem, its scenarios, node-wise newsvendors for it, and fresh paths."""
+    folder = write(tmp_path_factory.mktemp("refine"))
+    config = with_overrides(Config(), list(SETS))
+    examined = examine(meio.read(folder), config)
+    problem, _ = build(examined.tables, examined.calendar)
+    sample = draw_sample(problem, count=64, seed=0)
+    draw = partial(draw_sample, problem)
+    samples = lambda family, paths: path_samples(
+        problem, draw, paths=paths, seeds=seeds_of(0, family, 99)
+    )
+    return problem, sample, policies.base_stock().decide(problem, sample), samples
+
+
+def cost(problem, decision, sample, paths):
+    record = simulate_decisions(problem, [decision], sample, paths, days=7.0)[0]
+    return score(problem, record)
+
+
+@pytest.mark.parametrize("share", [0.4, 2.5])
+def test_wrong_targets_are_mended(case, share):
+    problem, sample, good, samples = case
+    wrong = good._replace(targets=tuple(np.floor(share * y) for y in good.targets))
+    batches = [draw for k in range(6) for draw in samples(3, 8 + k)]
+    batches = [b for b in batches if len(b.weight) == 8] * 2
+    found = refine(
+        problem, wrong, sample, batches, samples(1, 96), days=7.0, steps=60, rate=0.5,
+        patience=12,
+    )  # fmt: skip
+    fresh = samples(2, 200)
+    before, after, reference = (
+        cost(problem, d, sample, fresh) for d in (wrong, found.decision, good)
+    )
+    assert before > 4 * reference
+    assert after < 1.05 * reference
+    assert found.after == min(score for _, score in found.scores) < found.before
+
+
+def test_nothing_changes_without_a_gain(case):
+    problem, sample, good, samples = case
+    batches = samples(3, 4)
+    found = refine(
+        problem, good, sample, batches, samples(1, 8), days=7.0, steps=2, rate=1e-6
+    )
+    for y, z in zip(found.decision.targets, good.targets, strict=True):
+        assert_array_equal(y, z)
+
+
+def test_changes_keep_to_bounds_and_whole_units(case):
+    problem, _, good, _ = case
+    rng = np.random.default_rng(0)
+    shapes = [y.shape[::-2] for y in good.targets]
+    changes = tuple(
+        Change(rng.normal(0, 3, s), rng.uniform(0, 3, s)) for s in shapes
+    )  # fmt: skip
+    moved = whole_decision(problem, good, changes)
+    for group, y, keep in zip(
+        problem.groups, moved.targets, moved.reserves, strict=True
+    ):
+        assert (y == np.floor(y)).all()
+        assert (y >= group.items.lower).all()
+        assert (y <= group.items.upper).all()
+        assert (keep == np.floor(keep)).all()
+        assert (keep >= 0).all()
+    assert any((y != z).any() for y, z in zip(moved.targets, good.targets, strict=True))
+
+
+def test_a_refined_plan_from_tables_to_its_run(tmp_path):
+    folder = write(tmp_path / "data")
+    sets = [f"--set={s}" for s in (*SETS, *REFINE, "refine.rate=0.5")]
+    run = tmp_path / "run"
+    answer = CliRunner().invoke(
+        main, ["solve", str(folder), "--refine", "--out", str(run), *sets]
+    )
+    assert answer.exit_code in (0, 3), answer.output
+    plan = meio.load(run)
+    found = plan.facts["refinement"]
+    assert found["after"] <= found["before"]
+    assert found["checks"][0] == [0, found["before"]]
+    assert f"refined  simulated cost {found['before']:,.0f}" in answer.output
+    able = plan.prices[plan.prices["resource"] != "items"]
+    assert able["utilization"].max() <= 1 + 1e-9
+    outcome = meio.simulate(folder, [run], paths=6)
+    # spill limits of the table are those that are simulated
+    none = plan.targets.assign(spill_limit=40.0)
+    hoard = meio.Plan(
+        plan.status, plan.cost, plan.bound, none, plan.prices, plan.service,
+        plan.kpis, plan.facts, plan.metrics,
+    )  # fmt: skip
+    other = meio.simulate(folder, [hoard], paths=6)
+    local = [
+        o.kpis.set_index("metric")["value"]["local share"] for o in (outcome, other)
+    ]
+    assert local[1] > local[0]
+    assert_allclose(local[1], 1)
+
+
+def test_unrefined_plans_have_no_spill_limits(tmp_path):
+    folder = write(tmp_path / "data")
+    plan = meio.solve(folder, config=with_overrides(Config(), list(SETS)))
+    assert plan.facts["refinement"] is None
+    assert (plan.targets["spill_limit"] == 0).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,7 @@ def plan_examined(
     device = jax.devices()[0]
     facts = {
         "name": config.problem.name,
+        "made": datetime.now(UTC).isoformat(timespec="minutes"),
         "evaluations": solution.evaluations,
         "evaluations_before": start.evaluations if start else 0,
         "stage": reached[0].stage,
@@ -148,6 +150,7 @@ def plan_examined(
                 for c in (problem.limits, problem.item_limit)
             ),
         },
+        "places": write.places_of(examined.tables.nodes, labels),
         "versions": versions(),
         "device": f"{device.platform} ({device.device_kind})",
         "input_digest": mark,

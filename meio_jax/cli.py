@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from meio_jax import __version__
 from meio_jax.faults import InputError
 
 DONE, BAD_INPUT, STOPPED, NO_PLAN = 0, 2, 3, 4
+PAGE = "report.html"
 GAP_HELP = "Relative gap between plan and bound to ask for."
 
 
@@ -159,6 +161,36 @@ def demo(write: Path | None, out: Path | None, as_json: bool) -> None:
     _run(config, folder, out, as_json, "demo")
 
 
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write.")
+def report(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Write the run folder RUNS as one page of HTML; several are compared.
+
+    The page is of the first run and goes into its folder as report.html.
+    """
+    from meio_jax import load
+    from meio_jax.outcome import load as load_outcome
+    from meio_jax.report import Run, write
+
+    found = []
+    for folder in runs:
+        plan, results = load(folder), folder / "simulation"
+        outcome = load_outcome(results) if results.is_dir() else None
+        found.append(Run(folder.resolve().name, plan, outcome))
+    page = write(_told_apart(found), out or runs[0] / PAGE)
+    click.echo(f"next     open {page if out is None else out}", err=True)
+
+
+def _told_apart(runs: list):
+    """Runs whose folders have one name get a number."""
+    names = [run.name for run in runs]
+    return [
+        replace(run, name=f"{run.name} ({k + 1})") if names.count(run.name) > 1 else run
+        for k, run in enumerate(runs)
+    ]
+
+
 def _write_demo(source: Path, target: Path) -> None:
     import shutil
 
@@ -235,11 +267,32 @@ def _run(
     if outcome is not None:
         outcome.save(out / "simulation", csv=config.output.csv)
     keeper.drop()
+    if config.output.report:
+        _report(log, plan, outcome, out)
     if as_json:
         click.echo((out / "run.json").read_text(), nl=False)
     if plan.status == "optimal_within_gap":
         sys.exit(DONE)
     sys.exit(STOPPED)
+
+
+def _report(log: _Log, plan, outcome, out: Path) -> None:
+    """The run's page, if what it takes is installed; a line of the log either way."""
+    from meio_jax.report import ADVICE, Run, missing, write
+
+    if lacking := missing():
+        text = f"next     for a page of pictures: {ADVICE}  ({', '.join(lacking)})"
+    else:
+        try:
+            write([Run(out.resolve().name, plan, outcome)], out / PAGE)
+            text = f"next     open {out / PAGE}"
+        except InputError as error:  # the run is there all the same
+            text = f"         no page: {error.faults[0].text}"
+        except KeyboardInterrupt:
+            text = f"next     meio report {out}  (the page was stopped)"
+    log.line(text)
+    with suppress(OSError), (out / "log.txt").open("a") as file:
+        file.write(text + "\n")
 
 
 def _simulated(examined, config, plan, mark: str, log: _Log):

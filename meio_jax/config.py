@@ -257,10 +257,12 @@ class Output(_Section):
     Attributes:
       runs: folder in which each run makes its own.
       csv: whether tables are also written as CSV.
+      report: whether a run gets its page, report.html, where matplotlib and jinja2 are.
     """
 
     runs: str = _option("runs", _text)
     csv: bool = _option(False, _flag)
+    report: bool = _option(True, _flag)
 
 
 @dataclass(frozen=True)

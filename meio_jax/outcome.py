@@ -109,5 +109,28 @@ class Outcome:
         return folder
 
 
+def load(folder: str | Path) -> Outcome:
+    """Reads a folder that `Outcome.save`, `meio solve` or `meio simulate` wrote.
+
+    Args:
+      folder: of the results, such as a run's `simulation`.
+
+    Raises:
+      InputError: a file of it is missing or damaged.
+    """
+    from meio_jax.tables.write import read_table
+
+    folder = Path(folder)
+    try:
+        facts = json.loads((folder / "simulation.json").read_text())
+        tables = {name: read_table(folder / name) for name in TABLES}
+        return Outcome(**tables, facts=dict(facts))
+    except (OSError, ValueError, TypeError) as error:
+        raise _refuse(
+            str(folder), f"a file of the simulation is missing or damaged: {error}",
+            "Simulate again",
+        ) from error  # fmt: skip
+
+
 def _refuse(place: str, text: str, hint: str) -> InputError:
     return InputError(Faults([Fault("error", "S01", place, text, hint)]))

@@ -144,6 +144,20 @@ class Plan:
             raise
         return folder
 
+    def report(self, path: str | Path, *, outcome: Any = None) -> Path:
+        """Writes the plan as a page of HTML that needs nothing else.
+
+        Args:
+          path: of the file; one that is there is replaced.
+          outcome: a simulation with this plan as its first policy, to show beside it.
+
+        Raises:
+          InputError: it cannot be written, or matplotlib or jinja2 is not installed.
+        """
+        from meio_jax.report import Run, write
+
+        return write([Run(self.facts.get("name") or "plan", self, outcome)], path)
+
 
 def load(folder: str | Path) -> Plan:
     """Reads a run folder that `Plan.save` or `meio solve` wrote.

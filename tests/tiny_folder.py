@@ -4,7 +4,10 @@ from pathlib import Path
 
 from meio_jax.config import Config, with_overrides
 
-FAST = ("scenarios.count=8", "solver.max_evaluations=4", "simulate.paths=0")
+FAST = (
+    "scenarios.count=8", "solver.max_evaluations=4", "simulate.paths=0",
+    "output.report=false",
+)  # fmt: skip
 WEEKS = ("2026-01-05", "2026-01-12", "2026-01-19")
 TINY = {
     "items.csv": [

@@ -19,8 +19,10 @@ def targets_table(
     left at the end of a period, what a period ships, and what is on its way.
     `expected_order` is what raises the stock that the period before leaves to this
     level; below 0 it is stock that would have to be taken out. It is empty in the first
-    period where no inventory is given. `spill_limit` is what the node keeps from
-    customers who are not its own: 0 unless the plan was refined.
+    period where no inventory is given. `holding_cost` is money a period for what is
+    left; `shortage_cost` is what the node's own demand above the target would cost if
+    no other node shipped it: more than it will. `spill_limit` is what the node keeps
+    from customers who are not its own: 0 unless the plan was refined.
 
     Args:
       problem: the problem.
@@ -59,6 +61,8 @@ def targets_table(
                     target / np.maximum(outcome.shipped, 1e-9) * period_days,
                     np.nan,
                 ).ravel(),
+                "holding_cost": (items.holding[:, None] * outcome.left).ravel(),
+                "shortage_cost": (items.penalty[:, None, None] * outcome.short).ravel(),
                 "spill_limit": _spread(np.moveaxis(keep, 2, 0), shape),
                 "held_by": np.select(
                     [fixed.ravel(), capped.ravel()], ["fixed", "max_stock"], "economics"
@@ -215,6 +219,18 @@ def service_table(problem, solution, labels: Labels) -> pd.DataFrame:
     table["on_promise_rate"] = table["on_promise"] / demand
     sold = pd.DataFrame(table[table["demand"] > 0])
     return sold.drop(columns="served").reset_index(drop=True)
+
+
+def places_of(nodes: pd.DataFrame, labels: Labels) -> dict[str, list[float]]:
+    """Latitude and longitude of the nodes that ship, where they are known."""
+    table = nodes.set_index("node")[["lat", "lon"]]
+    found = table.loc[list(labels.nodes)].to_numpy(float)
+    known = np.isfinite(found).all(axis=1)
+    return {
+        str(node): place
+        for node, place, there in zip(labels.nodes, found.tolist(), known, strict=True)
+        if there
+    }
 
 
 def kpis_table(problem, solution) -> pd.DataFrame:

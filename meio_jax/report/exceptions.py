@@ -1,0 +1,157 @@
+"""Where to look first: what is over, short or lies too long, by money."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from meio_jax.report.parts import Part, table
+from meio_jax.report.run import OVER, Frame, Run
+from meio_jax.report.words import amount, count, percent, several, whole
+
+MOST, EACH = 50, 10  # rows in all; the dearest of each kind that are among them
+LONG = 2.0  # days of supply from so many medians on are excess
+COLUMNS = ("kind", "item", "node", "period", "quantity", "money", "sentence")
+
+
+def exceptions(run: Run) -> Part:
+    """The part that lists exceptions.
+
+    Args:
+      run: the run.
+    """
+    found = all_exceptions(run)
+    title = "Where to look first"
+    notes = _notes(run)
+    if not len(found):
+        says = "Nothing is over capacity, short or held for long."
+        return Part("exceptions", title, says, notes=notes)
+    shown = top(found)
+    first = shown.iloc[0]
+    kinds = found["kind"].value_counts(sort=False)
+    words = ", ".join(f"{many:,} {kind}" for kind, many in kinds.items())
+    says = (
+        f"{count(len(found), 'exception')} ({words}). The dearest: {first['sentence']}"
+    )
+    forms = {
+        "kind": ("kind", str),
+        "item": ("item", str),
+        "node": ("node", str),
+        "period": (run.period, str),
+        "money": (f"{run.currency} a {run.period}", amount),
+        "sentence": ("what", str),
+    }
+    rest = ""
+    if len(found) > len(shown):
+        rest = (
+            f"{len(found) - len(shown):,} more are not shown: all follow from "
+            "targets.parquet and prices.parquet."
+        )
+    listed = table(
+        "exceptions-table", f"The {len(shown)} that matter most, by money", shown,
+        forms, searched=True, rest=rest,
+    )  # fmt: skip
+    return Part("exceptions", title, says, tables=(listed,), notes=notes)
+
+
+def _notes(run: Run) -> tuple[str, ...]:
+    notes = [
+        "short: what own demand above the target costs if no other node ships it (the "
+        "most it can cost). excess: holding cost of stock beyond "
+        f"{LONG:g} times the median days of supply. over capacity: at the "
+        "plan's price of the capacity; on paths: of the busiest path of twenty.",
+    ]
+    if "shortage_cost" not in run.plan.targets:
+        notes.append(
+            "The run is older than the money of its targets: items are left out."
+        )
+    return tuple(notes)
+
+
+def all_exceptions(run: Run) -> Frame:
+    """Every exception, the dearest first.
+
+    Args:
+      run: the run.
+    """
+    parts = [_over(run), _over_on_paths(run)]
+    if "shortage_cost" in run.plan.targets:
+        parts += [_short(run), _excess(run)]
+    rows = [row for part in parts for row in part]
+    found: Frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    order = ["money", "kind", "item", "node"]
+    return found.sort_values(order, ascending=[False, True, True, True], kind="stable")
+
+
+def top(found: Frame) -> Frame:
+    """The dearest, and of each kind its dearest.
+
+    Args:
+      found: exceptions, the dearest first.
+    """
+    must = found.groupby("kind", sort=False).head(EACH).index
+    rest = found.index.difference(must, sort=False)[: max(MOST - len(must), 0)]
+    return found.loc[found.index.isin(must) | found.index.isin(rest)]
+
+
+def _over(run: Run):
+    rows = run.prices
+    rows = rows[rows["utilization"] > OVER]
+    for r in rows.itertuples():
+        above = r.use - r.capacity
+        yield (
+            "over capacity", "", r.node, str(r.period), above, above * r.price,
+            f"{r.node} {r.resource} is {amount(above)} "
+            f"{several(run.unit(r.resource))} above its "
+            f"capacity of {amount(r.capacity)} in {r.period}.",
+        )  # fmt: skip
+
+
+def _over_on_paths(run: Run):
+    """Storage that binds and that stock on half of the paths is above."""
+    if run.outcome is None:
+        return
+    use = run.outcome.use
+    use = use[(use["policy"] == run.policies[0]) & (use["share_above"] >= 0.5)]
+    price = run.prices[["node", "resource", "period", "price"]]
+    rows = use.merge(price, on=["node", "resource", "period"])
+    rows["money"] = rows["price"] * (rows["high"] - rows["capacity"])
+    for _, mine in rows.groupby(["node", "resource"], sort=False):
+        r = mine.loc[mine["money"].idxmax()]
+        above = r["high"] - r["capacity"]
+        yield (
+            "over on paths", "", r["node"], str(r["period"]), above, r["money"],
+            f"{r['node']} {r['resource']} is above its capacity on "
+            f"{percent(r['share_above'], 0)} of the paths in {r['period']}, on the "
+            f"busiest of twenty by {amount(above)} "
+            f"{several(run.unit(r['resource']))}.",
+        )  # fmt: skip
+
+
+def _short(run: Run):
+    """Items at nodes whose own demand is above their targets, in the worst period."""
+    rows = run.plan.targets
+    rows = rows[(rows["shortage_cost"] > 0) & (rows["expected_fill_rate"] < 0.9)]
+    worst = rows.groupby(["item", "node"], sort=False)["shortage_cost"].idxmax()
+    for r in rows.loc[worst].itertuples():
+        yield (
+            "short", str(r.item), str(r.node), str(r.period), r.order_up_to,
+            r.shortage_cost,
+            f"{r.item} at {r.node}, {r.period}: its target of {whole(r.order_up_to)} "
+            f"covers {percent(r.expected_fill_rate, 0)} of the node's own demand.",
+        )  # fmt: skip
+
+
+def _excess(run: Run):
+    """Items at nodes whose stock lasts far longer than is usual here."""
+    rows = run.plan.targets
+    usual = rows["days_of_supply"].median()
+    rows = rows[(rows["days_of_supply"] > LONG * usual) & (rows["holding_cost"] > 0)]
+    money = rows["holding_cost"] * (1 - LONG * usual / rows["days_of_supply"])
+    rows = rows.assign(money=money)
+    worst = rows.groupby(["item", "node"], sort=False)["money"].idxmax()
+    for r in rows.loc[worst].itertuples():
+        yield (
+            "excess", str(r.item), str(r.node), str(r.period), r.order_up_to, r.money,
+            f"{r.item} at {r.node}, {r.period}: its target of {whole(r.order_up_to)} "
+            f"lasts {whole(r.days_of_supply)} days, the median is {whole(usual)}.",
+        )  # fmt: skip

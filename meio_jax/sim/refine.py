@@ -20,7 +20,7 @@ from meio_jax.kernels.orders import Orders
 from meio_jax.problem import Problem
 from meio_jax.recover.round import round_targets
 from meio_jax.scenarios.sample import Sample
-from meio_jax.sim.bridge import load_cuts, make_limits, make_paths, make_system
+from meio_jax.sim.bridge import ahead, load_cuts, make_limits, make_paths, make_system
 from meio_jax.sim.lab import (
     Decision,
     Record,
@@ -166,10 +166,10 @@ def _moved(target, change: Change):
     return jnp.where(target > 0, moved, jnp.maximum(change.shift, 0) * (target >= 0))
 
 
-def _shaken(target, key):
-    """Targets by up to half a unit off, the same way in all periods."""
+def _shaken(target, key, least, most):
+    """Targets by up to half a unit off, the same way in all periods, within bounds."""
     off = jax.random.uniform(key, target.shape[1:], target.dtype, -0.5, 0.5)
-    return jnp.maximum(target + off, 0)
+    return jnp.clip(target + off, least, most)
 
 
 def _slope(problem: Problem, decision: Decision, planned, batches, days):
@@ -181,11 +181,13 @@ def _slope(problem: Problem, decision: Decision, planned, batches, days):
     routes = routes_of(problem, systems, policies)
     paths = _alike([make_paths(problem, b, cuts, warm) for b in batches])
     count = len(batches[0].weight)
+    full = lambda x: jnp.asarray(ahead(np.moveaxis(x, 0, 2), warm, axis=0), jnp.float32)
+    bounds = [(full(g.items.lower), full(g.items.upper)) for g in problem.groups]
 
     def cost(changes, paths, key):
         moved = tuple(
-            OrderUpTo(_shaken(_moved(p.target, c), key), p.toll, c.reserve[None])
-            for p, c in zip(policies, changes, strict=True)
+            OrderUpTo(_shaken(_moved(p.target, c), key, *ends), p.toll, c.reserve[None])
+            for p, c, ends in zip(policies, changes, bounds, strict=True)
         )
         states = tuple(
             start_state(*each, count, longest)

@@ -22,6 +22,8 @@ from meio_jax.faults import InputError
 DONE, BAD_INPUT, STOPPED, NO_PLAN = 0, 2, 3, 4
 PAGE = "report.html"
 GAP_HELP = "Relative gap between plan and bound to ask for."
+REFINE_HELP = "Then improve the plan by simulation, in minutes."
+REFINE_STEPS = 60
 
 
 class _Refusal(click.ClickException):
@@ -87,7 +89,7 @@ def check(source: Path, changes: tuple[str, ...]) -> None:
 @click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
 @click.option("--resume", is_flag=True, help="Go on from the newest prices there are.")
-@click.option("--refine", is_flag=True, help="Then improve the plan by simulation.")
+@click.option("--refine", is_flag=True, help=REFINE_HELP)
 def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None:
     """Plan the tables in SOURCE, a folder or a meio.toml, into a run folder."""
     if gap is not None:
@@ -97,8 +99,7 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None
     config, folder = _config(source, changes)
     if csv:
         config = replace(config, output=replace(config.output, csv=True))
-    if refine and not config.refine.steps:
-        config = replace(config, refine=replace(config.refine, steps=60))
+    config = _refined(config, refine)
     name = config.problem.name or folder.resolve().name
     _run(config, folder, out, as_json, name, resume)
 
@@ -150,7 +151,8 @@ def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) 
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
-def demo(write: Path | None, out: Path | None, as_json: bool) -> None:
+@click.option("--refine", is_flag=True, help=REFINE_HELP)
+def demo(write: Path | None, out: Path | None, as_json: bool, refine: bool) -> None:
     """Plan the real demo that the package ships, or write its tables."""
     from meio_jax.instances.demo import demo_folder
 
@@ -158,7 +160,7 @@ def demo(write: Path | None, out: Path | None, as_json: bool) -> None:
         _write_demo(demo_folder(), write)
         return
     config, folder = _config(demo_folder() / "meio.toml", ())
-    _run(config, folder, out, as_json, "demo")
+    _run(_refined(config, refine), folder, out, as_json, "demo")
 
 
 @main.command()
@@ -189,6 +191,13 @@ def _told_apart(runs: list):
         replace(run, name=f"{run.name} ({k + 1})") if names.count(run.name) > 1 else run
         for k, run in enumerate(runs)
     ]
+
+
+def _refined(config, asked: bool):
+    """The options with refinement, where it was asked for and they have none."""
+    if not asked or config.refine.steps:
+        return config
+    return replace(config, refine=replace(config.refine, steps=REFINE_STEPS))
 
 
 def _write_demo(source: Path, target: Path) -> None:
@@ -367,9 +376,10 @@ class _Progress:
         self.headed, self.last = False, 0.0
 
     def __call__(self, now) -> None:
+        over = "" if now.phase == "refine" else f"{now.violation:.2%}"
         text = (
             f"         {now.phase:<7} {now.evaluations:>11,} {now.value:>13,.0f}"
-            f" {now.violation:>14.2%} {now.priced:>8,} {now.seconds:>9.1f}"
+            f" {over:>14} {now.priced:>8,} {now.seconds:>9.1f}"
         )
         if not self.headed:
             self.log.line(self.HEAD)

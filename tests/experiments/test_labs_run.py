@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.lab1_network.run import main as network
+from experiments.lab2_faults.run import main as faults
 
 
 def quick(main, folder) -> dict:
@@ -26,3 +27,15 @@ def test_rivals_are_brought_to_the_plans_stock(tmp_path):
             cost = row["cost per period"]
             gap = cost["mean"] - free["plan"]["cost per period"]["mean"]
             assert cost["difference"]["mean"] == pytest.approx(gap, abs=0.01)
+
+
+def test_faults_cost_money_and_more_of_them_more(tmp_path):
+    rows = quick(faults, tmp_path)["rows"]
+    more = {(r["fault"], r["strength"], r["policy"]): r["more"]["mean"] for r in rows}
+    for policy in ("plan", "base_stock_lost"):
+        assert more["", "", policy] == 0
+        assert more["closed", "the largest", policy] > 0
+        low, high = (more["demand shock", f"x {f}", policy] for f in ("1.25", "1.5"))
+        assert 0 < low < high
+    promise = {(r["fault"], r["strength"]): r["on_promise"] for r in rows[::-1]}
+    assert promise["a week late", "50% of orders"] < promise["", ""]

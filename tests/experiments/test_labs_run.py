@@ -7,6 +7,7 @@ import pytest
 
 from experiments.lab1_network.run import main as network
 from experiments.lab2_faults.run import main as faults
+from experiments.lab3_cutoffs.run import main as cutoffs
 
 
 def quick(main, folder) -> dict:
@@ -39,3 +40,11 @@ def test_faults_cost_money_and_more_of_them_more(tmp_path):
         assert 0 < low < high
     promise = {(r["fault"], r["strength"]): r["on_promise"] for r in rows[::-1]}
     assert promise["a week late", "50% of orders"] < promise["", ""]
+
+
+def test_later_cutoffs_are_worth_something(tmp_path):
+    earlier, same, off = quick(cutoffs, tmp_path)["rows"]
+    assert earlier["cheapest"] > same["cheapest"] > off["cheapest"]
+    assert same["kept"]["more"]["mean"] == 0
+    for row in (earlier, same, off):
+        assert row["cheapest"] < row["kept"]["cost"]["mean"]

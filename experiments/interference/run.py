@@ -19,9 +19,9 @@ from meio_jax.problem import Problem, take_items
 from meio_jax.scenarios.sample import Sample
 from meio_jax.sim.bridge import load_cuts, make_limits, make_paths, make_system
 from meio_jax.sim.lab import Decision, policies_of, routes_of, spans, start_state
+from meio_jax.sim.period import COSTS
 from meio_jax.sim.recipe import decision
 from meio_jax.sim.run import simulate_paths
-from meio_jax.sim.step import COSTS
 from meio_jax.stats import interval, paired
 
 SWITCHES = {4: 2, 12: 8}  # weeks between switches: weeks not counted after one

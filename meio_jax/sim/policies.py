@@ -63,7 +63,7 @@ def days_of_cover() -> AbstractRecipe:
     """One national newsvendor an item, split so that nodes have equal days of cover.
 
     S as for `proportional`; node n gets S r_n / sum r, r_n the item's mean demand at
-    home tXX
+    home there, before it is cut to storage.
     """
 
     def rule(windows, share):

@@ -128,7 +128,8 @@ def ask(
         every node with such a limit. A number is a factor, a text one of "+10%",
         "-10%", "+50", "-50", "*1.2", "=1200".
       cost: of the plan.
-      bound: of the plan.
+      bound: of the plan. It does not see how many items a node may hold (resource
+        items): such a change adds nothing to it.
       known: names of the plan's nodes or periods; called for messages.
 
     Raises:

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
-from tiny_folder import WEEKS, edited, options, tiny, write
+from tiny_folder import TINY, WEEKS, edited, options, tiny, write
 
 import meio_jax as meio
 from meio_jax.cli import main
+from meio_jax.tables import normalise
+from meio_jax.tables.change import with_capacities
+from meio_jax.tables.hashing import digest
 
+NODES = TINY["nodes.csv"]
 EAST, WEST, OUT = ("EAST", "storage"), ("WEST", "storage"), ("EAST", "outbound")
 
 
@@ -222,10 +226,36 @@ def test_solving_again_leaves_a_run_that_others_go_on_from(made):
     assert_allclose(table.groupby("node")["capacity"].mean(), [42, 90])
 
 
-def test_tables_that_change_no_limit_keep_their_digest(made):
-    _, plan, _ = made
-    again = meio.what_if(plan, {EAST: "*1"}, solve=True).plan
-    assert again.facts["input_digest"] == plan.facts["input_digest"]
+FEET = [line.replace("storage_capacity", "storage_capacity_ft3") for line in NODES]
+MANY = (
+    "node,resource,period,capacity,overage_cost",
+    f"EAST,outbound,{WEEKS[1]},50,",
+    f"WEST,storage,{WEEKS[0]},33,0.25",
+    "WEST,items,,2,",
+)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"nodes.csv": FEET},
+        {"capacities.csv": MANY},
+    ],
+    ids=["plain", "another unit", "dated, with overage and items"],
+)
+def test_tables_that_change_no_limit_keep_their_digest(files, tmp_path):
+    texts = {name: "\n".join(lines) + "\n" for name, lines in files.items()}
+    tables = meio.read(write(tmp_path, tiny() | texts))
+    same = with_capacities(tables, options(), [])
+    assert digest(normalise(same, options())) == digest(normalise(tables, options()))
+    key = {"node": "EAST", "resource": "storage", "period": WEEKS[2]}
+    other = with_capacities(tables, options(), [key | {"capacity": 7.0}])
+    limits = normalise(other, options()).capacities
+    changed = limits["capacity"] != normalise(tables, options()).capacities["capacity"]
+    assert limits[changed].iloc[:, :4].to_numpy().tolist() == [[*key.values(), 7.0]]
+    with pytest.raises(meio.InputError, match="DC has no limit of storage in"):
+        with_capacities(tables, options(), [key | {"node": "DC", "capacity": 7.0}])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ _HOME = {
     "Outcome": "outcome",
     "Plan": "plan",
     "Tables": "tables",
+    "WhatIf": "whatif",
     "check": "api",
     "demo": "api",
     "load": "plan",
@@ -21,6 +22,7 @@ _HOME = {
     "read": "tables",
     "simulate": "api",
     "solve": "api",
+    "what_if": "api",
 }
 __all__ = [*sorted(_HOME), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 

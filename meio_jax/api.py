@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from meio_jax.checkpoint import Checkpoint, resource_names
 from meio_jax.checkpoint import read as read_checkpoint
-from meio_jax.config import Config
+from meio_jax.config import Config, from_facts
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.plan import Plan, load, versions
 from meio_jax.tables import Tables, examine
 from meio_jax.tables import check as check
 from meio_jax.tables import read as read
+from meio_jax.tables.change import with_capacities
 from meio_jax.tables.hashing import digest
 from meio_jax.tables.units import days_per_period
+from meio_jax.whatif import SOLVED, WhatIf
 
 BATCHES = 24  # of paths that refinement goes through in turn
 
@@ -266,8 +268,6 @@ def simulate(
     from meio_jax.runs import read_policies, simulate_examined
 
     if config is None:
-        from meio_jax.config import from_facts
-
         policies = [_loaded(p) for p in policies]
         plans = [p for p in policies if isinstance(p, Plan)]
         config = from_facts(plans[0].facts) if plans else Config()
@@ -287,6 +287,81 @@ def simulate(
     return simulate_examined(
         examined, config, chosen, weeks=weeks, callback=callback, certify=certify
     )
+
+
+def what_if(
+    plan: Plan | str | Path,
+    capacity: Mapping[tuple, float | str],
+    *,
+    solve: bool = False,
+    tables: Tables | str | Path | None = None,
+    config: Config | None = None,
+    callback: Callable[[Progress], bool | None] | None = None,
+) -> WhatIf:
+    """What other capacities would save or cost: `Plan.what_if`, and a plan of them.
+
+    Args:
+      plan: the plan, or its run folder.
+      capacity: the changes, as for `Plan.what_if`.
+      solve: whether to plan again from the plan's prices: `WhatIf.plan`, beside the
+        free answer.
+      tables: those that the plan was made from, or their folder; where they were then
+        unless given.
+      config: all options; those of the plan unless given.
+      callback: as for `solve`.
+
+    Raises:
+      InputError: something is wrong with the changes or the tables, or the plan was
+        made from other tables.
+    """
+    plan = plan if isinstance(plan, Plan) else load(plan)
+    asked = plan.what_if(capacity)
+    if not solve:
+        return asked
+    config = config or from_facts(plan.facts)
+    if not isinstance(tables, Tables):
+        tables = read(tables or plan.facts["tables"])
+    examined = examine(changed_tables(plan, asked, tables, config), config)
+    if examined.faults.errors:
+        raise InputError(examined.faults)
+    found = plan_examined(examined, config, callback, start=plan.checkpoint)
+    found.facts["what_if"] = changes_of(plan, asked)
+    return replace(asked, grade=SOLVED, plan=found)
+
+
+def changes_of(plan: Plan, asked: WhatIf | None = None) -> list[dict]:
+    """Capacities in which a plan's tables differ from those in its folder of tables.
+
+    Args:
+      plan: the plan.
+      asked: a question to it, whose changes are added.
+    """
+    made = list(plan.facts.get("what_if", ()))
+    if asked is None:
+        return made
+    columns = ["node", "resource", "period", "new_capacity"]
+    rows = zip(*(asked.changes[c].tolist() for c in columns), strict=True)
+    names = "node", "resource", "period", "capacity"
+    return made + [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def changed_tables(plan: Plan, asked: WhatIf, tables: Tables, config: Config) -> Tables:
+    """The tables of a question to a plan.
+
+    Args:
+      plan: the plan.
+      asked: the question.
+      tables: those in the plan's folder of tables.
+      config: options that they are read with.
+
+    Raises:
+      InputError: the tables have faults, or the plan was made from others.
+    """
+    from meio_jax.runs import check_tables
+
+    before = with_capacities(tables, config, changes_of(plan))
+    check_tables(plan, digest(examine(before, config).tables))
+    return with_capacities(tables, config, changes_of(plan, asked))
 
 
 def _loaded(policy):

@@ -133,16 +133,158 @@ def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) 
     if not folder.is_dir():
         raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
     import meio_jax as meio
+    from meio_jax.api import changes_of
+    from meio_jax.tables.change import with_capacities
 
-    log = _Log()
+    log, found = _Log(), meio.read(folder)
+    if made := changes_of(plans[0]):
+        found = with_capacities(found, config, made)
     outcome = meio.simulate(
-        meio.read(folder), [*plans, *(names or config.simulate.policies)],
+        found, [*plans, *(names or config.simulate.policies)],
         weeks=tuple(weeks.split(":")) if weeks else None, config=config,
         callback=_Paths(log), certify=certify,
     )  # fmt: skip
     _show_outcome(log, outcome)
     outcome.save(out, csv=csv)
     log.line(f"time     {outcome.facts['seconds']:.1f} s, results in {out}")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--capacity", "words", multiple=True, help="NODE:RESOURCE:CHANGE")
+@click.option("--period", "periods", multiple=True, help="Where they hold; else all.")
+@click.option(
+    "--solve", "again", is_flag=True, help="Then plan again, from its prices."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The new run's folder.")
+@click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
+def whatif(run: Path, words, periods, again, out, tables) -> None:
+    """What other capacities would save or cost the plan of the run folder RUN.
+
+    A change is +10%, -10%, +50, -50, *1.2 or =1200, as in FC02:storage:+10%; node *
+    stands for all nodes that have such a limit.
+    """
+    from meio_jax import load
+    from meio_jax.config import from_facts
+    from meio_jax.whatif import parse
+
+    if not words:
+        raise click.UsageError("nothing to ask: give --capacity NODE:RESOURCE:CHANGE")
+    if not again and (out or tables):
+        raise click.UsageError("--out and --tables go with --solve")
+    plan = load(run)
+    config, log = from_facts(plan.facts), _Log()
+    asked = plan.what_if(parse(words, periods))
+    _show_question(log, plan, asked, config)
+    if not again:
+        return
+    from meio_jax.api import changed_tables, changes_of
+    from meio_jax.tables import read
+
+    folder = tables or Path(plan.facts["tables"])
+    if not folder.is_dir():
+        raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
+    changed = changed_tables(plan, asked, read(folder), config)
+
+    def finish(found) -> None:
+        found.facts["what_if"] = changes_of(plan, asked)
+        _show_answer(log, plan, found, asked, config)
+
+    name = f"{plan.facts.get('name') or run.resolve().name}-whatif"
+    out = out or _new_folder(run.resolve().parent, f"{run.resolve().name}-whatif")
+    _run(
+        config, changed, out, False, name, log=log, start=plan.checkpoint, finish=finish
+    )
+
+
+CHANGES = 12  # that are printed
+
+
+def _show_question(log: _Log, plan, asked, config) -> None:
+    """The free answer with its grade, and the part of every change."""
+    log.line(f"plan     {_bounds(plan.cost, plan.bound, plan, config)}")
+    unit, periods = _per(config), _periods(plan)
+    part = lambda x: _money(x / periods, "+")
+    for k, ((node, resource), rows) in enumerate(
+        asked.changes.groupby(["node", "resource"], sort=False)
+    ):
+        if k == CHANGES:
+            log.line("         and more of them")
+            break
+        before, after = rows["capacity"], rows["new_capacity"]
+        span = lambda x: "-".join(
+            f"{v:,.6g}" for v in dict.fromkeys((x.min(), x.max()))
+        )
+        count = f"{len(rows)} {config.units.period}{'' if len(rows) == 1 else 's'}"
+        log.line(
+            f"change   {node} {resource}, {span(before)} to {span(after)}, {count}:"
+        )
+        log.line(
+            f"         bound {part(rows['bound_change'].sum())}, "
+            f"estimate {part(rows['estimate'].sum())} {unit}"
+        )
+    log.line(f"grade    {asked.grade}{_sure(plan)}")
+    if asked.bound == float("-inf"):
+        log.line("answer   nothing is proven: the run has no bound")
+    elif asked.costs_at_least > 0:
+        log.line(
+            f"answer   costs at least {_money(asked.costs_at_least / periods)} {unit}"
+        )
+    else:
+        log.line(
+            f"answer   saves at most {_money(asked.saves_at_most / periods)} {unit}"
+            "; that it costs anything is not proven"
+        )
+    log.line(
+        "bound    no plan of the changed problem below "
+        f"{_money(asked.bound / periods)} {unit}"
+    )
+    log.line(
+        f"estimate {part(asked.estimate)} {unit} at the plan's prices: "
+        "an estimate, not proven"
+    )
+
+
+def _show_answer(log: _Log, plan, found, asked, config) -> None:
+    """Both plans, and whether the free answer held."""
+    unit, periods = _per(config), _periods(plan)
+    log.line("what if  solved again, beside the plan as it was")
+    log.line(f"  before {_bounds(plan.cost, plan.bound, plan, config)}")
+    log.line(f"  now    {_bounds(found.cost, found.bound, found, config)}")
+    change = found.cost - plan.cost
+    word = "dearer" if change > 0 else "cheaper"
+    log.line(f"  cost   {_money(abs(change) / periods)} {unit} {word}")
+    if found.status == "over_capacity":
+        text = "cannot be compared: the new plan exceeds a capacity"
+    elif asked.holds(found.cost):
+        text = f"held: the new plan costs {_money(asked.bound / periods)} or more"
+    else:
+        text = "did NOT hold: please report this run as a defect"
+    log.line(f"  free   {text}")
+
+
+def _bounds(cost: float, bound: float, plan, config) -> str:
+    periods = _periods(plan)
+    proven = f"bound {_money(bound / periods)}"
+    return f"cost {_money(cost / periods)} {_per(config)}, {proven}, gap {plan.gap:.2%}"
+
+
+def _per(config) -> str:
+    return f"{config.units.currency} a {config.units.period}"
+
+
+def _periods(plan) -> int:
+    return plan.facts["sizes"]["periods"]
+
+
+def _money(value: float, sign: str = "") -> str:
+    """Whole units of money, and three digits of what is little."""
+    return format(value + 0.0, f"{sign},.{'0f' if abs(value) >= 1000 else '4g'}")
+
+
+def _sure(plan) -> str:
+    proof = plan.facts["certificate"]
+    return "" if proof["items"] == proof["of"] else "; 97.5 % sure, as the bound is"
 
 
 @main.command()
@@ -238,10 +380,11 @@ def _config(source: Path, changes):
 
 
 def _run(
-    config, folder: Path, out: Path | None, as_json: bool, name: str, resume=False
-) -> None:
-    begin = time.perf_counter()
-    log = _Log()
+    config, tables, out: Path | None, as_json: bool, name: str, resume=False, *,
+    log: _Log | None = None, start=None, finish=None,
+) -> None:  # fmt: skip
+    """Plans tables, or the folder that holds them, into a run folder, and exits."""
+    begin, log = time.perf_counter(), log or _Log()
     home = Path(config.output.runs) if out is None else out.parent
     config = replace(config, problem=replace(config.problem, name=name))
     if out is None:
@@ -250,7 +393,7 @@ def _run(
         raise _Refusal(f"{out} is there already; choose a new folder")
     from meio_jax.tables import examine, read
 
-    tables = read(folder)
+    tables = read(tables) if isinstance(tables, Path) else tables
     examined = examine(tables, config)
     if examined.faults.errors:
         raise InputError(examined.faults)
@@ -263,7 +406,7 @@ def _run(
     from meio_jax.tables.hashing import digest
 
     mark = digest(examined.tables)
-    start = _newest(home, name, mark, log) if resume else None
+    start = _newest(home, name, mark, log) if resume else start
     show, keeper = _Progress(log), _Keeper(home, name, log)
     plan = plan_examined(
         examined, config, show, start=start, keep=keeper, input_digest=mark
@@ -272,6 +415,8 @@ def _run(
     outcome = _simulated(examined, config, plan, mark, log)
     plan.facts["command_seconds"] = round(time.perf_counter() - begin, 1)
     _summary(log, plan, config, out, outcome)
+    if finish is not None:
+        finish(plan)
     plan.save(out, csv=config.output.csv, log="\n".join(log.lines) + "\n")
     if outcome is not None:
         outcome.save(out / "simulation", csv=config.output.csv)
@@ -464,11 +609,14 @@ def _show_outcome(log: _Log, outcome) -> None:
 
 
 def _run_folder(runs: Path, name: str) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder, k = runs / f"{stamp}-{name}", 1
+    return _new_folder(runs, f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-{name}")
+
+
+def _new_folder(home: Path, name: str) -> Path:
+    folder, k = home / name, 1
     while folder.exists():
         k += 1
-        folder = runs / f"{stamp}-{name}-{k}"
+        folder = home / f"{name}-{k}"
     return folder
 
 

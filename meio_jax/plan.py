@@ -7,12 +7,14 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meio_jax import checkpoint as checkpoints
 from meio_jax.faults import Fault, Faults, InputError
+from meio_jax.whatif import WhatIf, ask
 
 if TYPE_CHECKING:
     import pandas  # noqa: TID251
@@ -143,6 +145,21 @@ class Plan:
                 shutil.rmtree(held, ignore_errors=True)
             raise
         return folder
+
+    def what_if(self, capacity: Mapping[tuple, float | str]) -> WhatIf:
+        """What other capacities would save at most and cost at least, at once.
+
+        Args:
+          capacity: a change by (node, resource), or (node, resource, period) for one
+            period; node "*" is every node with such a limit. A number is a factor, so
+            1.1 is a tenth more; a text is one of "+10%", "-10%", "+50", "-50", "*1.2",
+            "=1200".
+
+        Raises:
+          InputError: with everything that is wrong with the changes.
+        """
+        known = lambda column: self.targets[column].unique()
+        return ask(self.prices, capacity, cost=self.cost, bound=self.bound, known=known)
 
     def report(self, path: str | Path, *, outcome: Any = None) -> Path:
         """Writes the plan as a page of HTML that needs nothing else.

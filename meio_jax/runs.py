@@ -217,12 +217,7 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     from meio_jax.sim.lab import Decision
     from meio_jax.tables.outcome import reserves_array, targets_array
 
-    place = f"run '{plan.facts.get('name') or 'plan'}'"
-    made = plan.facts.get("input_digest", mark)
-    if made != mark:
-        text = f"was made from other tables (digest {made}, these have {mark})"
-        hint = "Simulate it with the tables that it was made from, or solve again"
-        raise _refuse(place, text, hint)
+    place = check_tables(plan, mark)
     targets = targets_array(plan, problem, labels, place)
     names = resource_names(problem.regimes), labels.nodes, labels.periods
     prices = np.zeros(problem.capacities.shape)
@@ -233,6 +228,25 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
         for k, group in enumerate(problem.groups)
     )
     return Decision("plan", targets, tolls, reserves_array(plan, problem, labels))
+
+
+def check_tables(plan: Plan, mark: str) -> str:
+    """The plan's name in messages, if it was made from tables with this digest.
+
+    Args:
+      plan: the plan.
+      mark: digest of the tables.
+
+    Raises:
+      InputError: it was made from others.
+    """
+    place = f"run '{plan.facts.get('name') or 'plan'}'"
+    made = plan.facts.get("input_digest", mark)
+    if made != mark:
+        text = f"was made from other tables (digest {made}, these have {mark})"
+        hint = "Use it with the tables that it was made from, or solve again"
+        raise _refuse(place, text, hint)
+    return place
 
 
 def _slots(problem, calendar, weeks):

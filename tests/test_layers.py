@@ -25,14 +25,15 @@ LEFT = {  # each room and the rooms that it may import
     "tables": "faults config problem network stats",
     "checkpoint": "faults",
     "report": "faults",
-    "plan": "faults checkpoint tables report",
+    "whatif": "faults",
+    "plan": "faults checkpoint tables report whatif",
     "instances": "",
     "stats": "",
     "outcome": "faults plan tables",
     "runs": "faults checkpoint config problem scenarios dual recover sim tables plan"
     " outcome",
     "api": "faults checkpoint config problem network scenarios kernels dual recover"
-    " planner sim tables plan instances outcome runs",
+    " planner sim tables plan instances outcome runs whatif",
 }
 LEFT["cli"] = " ".join(LEFT)  # it alone sees them all
 FILES = sorted(ROOT.rglob("*.py"))

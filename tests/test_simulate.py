@@ -221,7 +221,8 @@ def test_the_law_of_scenarios_bounds_the_plan(made, tmp_path):
     assert 0 < law["bound"] - law["bound_error"] < law["cost"] + law["cost_error"]
     # the plan keeps to capacities only in its own scenarios: what it uses more is paid
     assert law["bound"] - law["bound_error"] < law["cost"] - law["slack"]
-    assert f"no plan is below {law['bound'] - law['bound_error']:,.0f}" in answer.output
+    least = law["bound"] - law["bound_error"]
+    assert f"no plan of the law of scenarios is below {least:,.0f}" in answer.output
 
 
 def test_a_bound_needs_a_plan(made):

@@ -1,11 +1,15 @@
 """A solution back to tables: what encoded the way in decodes the way out."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from meio_jax.tables.build import Labels
+if TYPE_CHECKING:
+    from meio_jax.tables.build import Labels
 
 RESOURCES = ("storage", "inbound", "outbound")
 

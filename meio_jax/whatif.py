@@ -135,6 +135,9 @@ def ask(
     Raises:
       InputError: with everything that is wrong with the changes.
     """
+    if "bound_price" not in prices:
+        text = "the run is of a version that did not keep the prices of its bound"
+        raise InputError(Faults([_fault("what-if", text, "Solve again")]))
     faults: list[Fault] = []
     new = prices["capacity"].astype(float)
     touched = new != new  # none yet

@@ -155,6 +155,13 @@ def test_wrong_changes_get_one_clear_error(made, capacity, text):
         plan.what_if(capacity)
 
 
+def test_runs_without_prices_of_their_bound_are_refused(made):
+    _, plan, _ = made
+    old = replace(plan, prices=plan.prices.drop(columns="bound_price"))
+    with pytest.raises(meio.InputError, match="did not keep the prices of its bound"):
+        meio.what_if(old, {EAST: 1.1})
+
+
 def test_all_faults_of_a_question_are_told_at_once(made):
     _, plan, _ = made
     with pytest.raises(meio.InputError) as error:

@@ -68,12 +68,14 @@ def main() -> None:
         plan = labs.plan(lab)
     nodewise = policies.base_stock().decide(lab.problem, lab.sample)
     better, seconds = refined(lab, plan, **sizes)
-    other, other_seconds = refined(lab, nodewise, **sizes)
+    told = {"plan": (better, seconds)}
+    if not args.quick:
+        told[nodewise.name] = refined(lab, nodewise, **sizes)
     decisions = [
         plan, better.decision,
         plan._replace(name="plan, targets refined", targets=better.decision.targets),
         plan._replace(name="plan, limits refined", reserves=better.decision.reserves),
-        nodewise, other.decision,
+        nodewise, *(found.decision for found, _ in list(told.values())[1:]),
     ]  # fmt: skip
     fresh = labs.fresh_paths(lab, 4 if args.quick else 256)
     found = labs.simulate(lab, decisions, fresh)
@@ -81,7 +83,7 @@ def main() -> None:
         np.abs(y - z).sum()
         for y, z in zip(better.decision.targets, plan.targets, strict=True)
     )
-    checks = {"plan": better.scores, nodewise.name: other.scores}
+    checks = {name: found.scores for name, (found, _) in told.items()}
     record.write(
         table=labs.compare(found, "plan", SHOWN), checks=checks,
         targets_moved=float(moved / sum(z.sum() for z in plan.targets)),
@@ -91,7 +93,7 @@ def main() -> None:
             - 1
         ),
         spill_limit_units=float(sum(r.sum() for r in better.decision.reserves)),
-        seconds_refining={"plan": seconds, nodewise.name: other_seconds},
+        seconds_refining={name: spent for name, (_, spent) in told.items()},
     )  # fmt: skip
     if not args.quick:
         picture(checks, args.out / "result.png")

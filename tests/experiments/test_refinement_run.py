@@ -4,10 +4,12 @@ import json
 import sys
 
 import numpy as np
+import pytest
 
 from experiments.refinement import run
 
 
+@pytest.mark.slow  # its compilation; tests/sim/test_refine.py has the same on tables
 def test_quick(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run", "--quick", "--out", str(tmp_path)])
     run.main()

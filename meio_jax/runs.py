@@ -88,6 +88,10 @@ def simulate_examined(
     from meio_jax.tables.units import days_per_period
 
     begin = time.perf_counter()
+    plan = next((p for p in policies if isinstance(p, Plan)), None)
+    if certify and plan is None:
+        text = "a bound needs the prices of a plan, and there is none"
+        raise _refuse("policies", text, "Give a plan or a run folder")
     options, asked = config.scenarios, config.simulate
     problem, labels = build(examined.tables, examined.calendar)
     problem = replace(problem, regimes=options.regimes)
@@ -118,7 +122,8 @@ def simulate_examined(
     known = np.concatenate([hindsight_cost(problem, s).mean(axis=0) for s in samples])
     law = None
     if certify:
-        law = _certificate(problem, labels, planned, draw, policies, config)
+        first = decisions[policies.index(plan)]
+        law = _certificate(problem, labels, planned, draw, plan, first, config)
     device = jax.devices()[0]
     facts = {
         "policies": [d.name for d in decisions],
@@ -144,17 +149,11 @@ def simulate_examined(
     )
 
 
-def _certificate(problem, labels, planned, draw, policies, config: Config) -> dict:
-    """Certificate B from the first plan: money of a period."""
-    from meio_jax.recover.evaluate import Evaluator, node_use
-    from meio_jax.recover.statistical import statistical
+def _certificate(problem, labels, planned, draw, plan, decision, config) -> dict:
+    """Certificate B from a plan and what it decides: money of a period."""
+    from meio_jax.recover.evaluate import Evaluator
+    from meio_jax.recover.statistical import carried_stock, statistical
 
-    plan = next((p for p in policies if isinstance(p, Plan)), None)
-    if plan is None:
-        text = "a bound needs the prices of a plan, and there is none"
-        raise _refuse("policies", text, "Give a plan or a run folder")
-    mark = plan.facts.get("input_digest", "")
-    decision = _plan_decision(plan, problem, labels, planned, mark)
     known = plan.checkpoint.matched(
         resource_names(problem.regimes), labels.nodes, labels.periods
     )
@@ -165,15 +164,14 @@ def _certificate(problem, labels, planned, draw, policies, config: Config) -> di
             zip(decision.targets, decision.tolls, strict=True)
         )
     )
-    none = np.zeros(len(problem.storage))
-    first = node_use(problem, outcomes, decision.targets, none)[1, :, 0]
+    use = np.zeros(prices.shape)  # of no account where inbound has no limit
     rows = plan.prices[
         (plan.prices["resource"] == "inbound")
         & (plan.prices["period"] == labels.periods[0])
     ]
     node = np.array([labels.nodes.index(n) for n in rows["node"]], int)
-    carried = none.copy()  # of no account where inbound has no limit
-    carried[node] = first[node] - np.asarray(rows["use"], float)
+    use[1, node, 0] = rows["use"]
+    carried = carried_stock(problem, outcomes, decision.targets, use)
     found = statistical(
         problem, draw, prices, decision.targets, decision.tolls, carried,
         seed=config.scenarios.seed, scenarios=config.scenarios.count,

@@ -281,24 +281,18 @@ def _ship(state: _State, batch, turn) -> _State:
 
 def _ship_forward(state: _State, batch, turn):
     k, tried, lane, cost, about = batch
-    paths = state.room.shape[1]
+    path = lane % state.room.shape[1]
     ready = state.shelf.at[tried[:, None], lane].get(mode="fill", fill_value=0)
     most = state.room.at[tried].get(mode="fill", fill_value=0)
     seen = ready, most, state.units[k], cost, about
-    sent, told = _offer(*seen, lane % paths, turn)
-    changes = sent, sent, sent.sum(axis=0), told
-    return _changed(state, k, tried, lane, *changes), (seen, k, tried, lane, turn)
-
-
-def _changed(state: _State, k, tried, lane, shelf, room, units, told) -> _State:
-    """The state less some of its entries, and more of what is told."""
-    path = lane % state.room.shape[1]
-    return _State(
-        state.shelf.at[tried[:, None], lane].add(-shelf),
-        state.room.at[tried[:, None], path].add(-room),
-        state.units.at[k].add(-units),
+    sent, told = _offer(*seen, path, turn)
+    after = _State(
+        state.shelf.at[tried[:, None], lane].add(-sent),
+        state.room.at[tried[:, None], path].add(-sent),
+        state.units.at[k].add(-sent.sum(axis=0)),
         tuple(x.at[k].add(y) for x, y in zip(state.told, told, strict=True)),
     )
+    return after, (seen, k, tried, lane, turn)
 
 
 def _ship_backward(seen, slope: _State):

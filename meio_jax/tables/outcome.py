@@ -130,7 +130,7 @@ def use_of(records, problem, labels) -> pd.DataFrame:
 
 
 def reserves_array(plan, problem, labels) -> tuple[np.ndarray, ...]:
-    """A plan's spill limits as arrays of each group, "nodes items", units.
+    """A plan's spill limits as arrays of each group, "periods nodes items", units.
 
     Args:
       plan: the plan; its targets are those of the problem.
@@ -140,17 +140,23 @@ def reserves_array(plan, problem, labels) -> tuple[np.ndarray, ...]:
     table = plan.targets
     full = np.zeros([len(x) for x in (labels.periods, labels.nodes, labels.items)])
     if "spill_limit" in table:  # a run of an earlier version has none
-        place = tuple(
-            pd.Index(known).get_indexer(pd.Index(table[name].astype(str)))
-            for name, known in (
-                ("period", labels.periods), ("node", labels.nodes),
-                ("item", labels.items),
-            )
-        )  # fmt: skip
-        full[place] = table["spill_limit"].to_numpy(float)
+        code = _codes(table, labels)
+        full[code["period"], code["node"], code["item"]] = table[
+            "spill_limit"
+        ].to_numpy(float)
     return tuple(
         full[:, g.network.node][:, :, g.items.position] for g in problem.groups
     )
+
+
+def _codes(table: pd.DataFrame, labels) -> dict[str, np.ndarray]:
+    """Places of a table's items, nodes and periods among the names; -1 for none."""
+    return {
+        name: pd.Index(known).get_indexer(pd.Index(table[name].astype(str)))
+        for name, known in (
+            ("item", labels.items), ("node", labels.nodes), ("period", labels.periods),
+        )
+    }  # fmt: skip
 
 
 def targets_array(plan, problem, labels, place: str) -> tuple[np.ndarray, ...]:
@@ -167,12 +173,7 @@ def targets_array(plan, problem, labels, place: str) -> tuple[np.ndarray, ...]:
         lacks some.
     """
     table, out, faults = plan.targets, [], []
-    codes = {
-        name: pd.Index(known).get_indexer(pd.Index(table[name].astype(str)))
-        for name, known in (
-            ("item", labels.items), ("node", labels.nodes), ("period", labels.periods),
-        )
-    }  # fmt: skip
+    codes = _codes(table, labels)
     for name, code in codes.items():
         strange = table[name][code < 0]
         if len(strange):

@@ -100,13 +100,19 @@ def plan_examined(
 
     from meio_jax.planner import solve_problem
     from meio_jax.scenarios.sample import draw_sample
-    from meio_jax.tables import write
+    from meio_jax.supply.levels import charges_of
+    from meio_jax.supply.plan import Below, plan_supply
+    from meio_jax.tables import orders, write
     from meio_jax.tables.build import build
+    from meio_jax.tables.supply import build_supply
 
     begin = time.perf_counter()
     options = config.scenarios
     problem, labels = build(examined.tables, examined.calendar)
     problem = replace(problem, regimes=options.regimes)
+    budget = config.problem.budget
+    supplies, limits = build_supply(examined.tables, labels, problem.groups, budget)
+    charges = tuple(map(charges_of, problem.groups))
     sample = draw_sample(
         problem, count=options.count, seed=options.seed, block=options.block,
         recent=options.recent, common=options.common, balanced=True,
@@ -127,7 +133,11 @@ def plan_examined(
     solution = solve_problem(
         problem, sample, config.solver, callback,
         start=_place(start, problem, names), keep=hold, refine=refiner,
+        charges=charges,
     )  # fmt: skip
+    rows = solution.targets, solution.rations, charges, solution.outcomes
+    below = tuple(Below(y, r, c, o.shipped) for y, r, c, o in zip(*rows, strict=True))
+    supply = plan_supply(problem, supplies, limits, below, options)
     device = jax.devices()[0]
     facts = {
         "name": config.problem.name,
@@ -168,9 +178,12 @@ def plan_examined(
         targets=write.targets_table(
             problem, solution, labels, days, refiner.reserves if refiner else None
         ),
+        buys=orders.buys_table(supply, labels),
+        transfers=orders.transfers_table(supply, labels),
         prices=write.prices_table(problem, solution, labels),
+        depots=orders.depots_table(supply, labels),
         service=write.service_table(problem, solution, labels),
-        kpis=write.kpis_table(problem, solution),
+        kpis=write.kpis_table(problem, solution, orders.supply_kpis(supply)),
         facts=facts,
         metrics=tuple(p._asdict() for p in solution.history),
     )

@@ -19,7 +19,9 @@ from meio_jax.whatif import WhatIf, ask
 if TYPE_CHECKING:
     import pandas  # noqa: TID251
 
-TABLES = ("targets", "prices", "service", "kpis")
+TABLES = (
+    "targets", "buys", "transfers", "prices", "depots", "service", "kpis",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,11 @@ class Plan:
         much of the distance lies in targets and prices ("model") and how much in
         greedy fulfilment ("fulfilment").
       targets: order-up-to level by item, node and period, and what it consists of.
+      buys: orders to vendors in every period, whole units: those of the first period
+        are to be placed, later ones follow if demand is as expected.
+      transfers: what depots send to nodes, the same.
       prices: price, use and value of every limited capacity.
+      depots: the same of depots and the budget, and stock expected there.
       service: demand and units on promise by region, speed and size class.
       kpis: totals.
       facts: versions, options, seeds, seconds: what `run.json` holds.
@@ -50,7 +56,10 @@ class Plan:
     cost: float
     bound: float
     targets: pandas.DataFrame
+    buys: pandas.DataFrame
+    transfers: pandas.DataFrame
     prices: pandas.DataFrame
+    depots: pandas.DataFrame
     service: pandas.DataFrame
     kpis: pandas.DataFrame
     facts: dict[str, Any] = field(default_factory=dict)

@@ -237,11 +237,16 @@ def places_of(nodes: pd.DataFrame, labels: Labels) -> dict[str, list[float]]:
     }
 
 
-def kpis_table(problem, solution) -> pd.DataFrame:
+def kpis_table(problem, solution, more: dict[str, float]) -> pd.DataFrame:
     """Totals of the plan on its scenarios, per period where they are money or units.
 
     A removal is an item, node and period in which more than half a unit would have to
     be taken out, because targets fall faster than stock is sold.
+
+    Args:
+      problem: the problem.
+      solution: its plan.
+      more: metrics of the layers above.
     """
     periods = problem.periods
     outcomes = solution.outcomes
@@ -277,6 +282,7 @@ def kpis_table(problem, solution) -> pd.DataFrame:
         "fullest capacity": float(fullest),
         "removals": float(len(removed)),
         "removed units per period": float(removed.sum()) / periods,
+        **more,
     }
     return pd.DataFrame(
         {"policy": "plan", "metric": list(rows), "value": list(rows.values())}

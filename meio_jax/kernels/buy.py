@@ -70,12 +70,16 @@ def ration_price(ration: Ration, stock: Scalar) -> Scalar:
     """What another unit of allocatable stock is worth, money per unit and period.
 
     Args:
-      ration: prices, one axis.
+      ration: prices, one axis; where two points are in one place the price steps.
       stock: allocatable units; may be below 0.
     """
     width, drop = jnp.diff(ration.stock), -jnp.diff(ration.price)
     above = jnp.clip(ration.stock[1:] - stock, 0, width)  # of each piece
-    return ration.price[-1] + drop @ (above / width)
+    wide = width > 0
+    step = (stock < ration.stock[1:]).astype(width.dtype)
+    return ration.price[-1] + drop @ jnp.where(
+        wide, above / jnp.where(wide, width, 1), step
+    )
 
 
 def ration_value(ration: Ration, stock: Scalar) -> Scalar:
@@ -87,7 +91,8 @@ def ration_value(ration: Ration, stock: Scalar) -> Scalar:
     """
     width, drop = jnp.diff(ration.stock), -jnp.diff(ration.price)
     above = jnp.clip(ration.stock[1:] - stock, 0, width)
-    area = ration.price[1:] @ above + drop @ (above**2 / (2 * width))
+    twice = 2 * jnp.where(width > 0, width, 1)
+    area = ration.price[1:] @ above + drop @ (above**2 / twice)
     return area + ration.price[0] * jnp.maximum(ration.stock[0] - stock, 0)
 
 
@@ -136,7 +141,7 @@ def order_up_to(
     *,
     whole: bool = True,
 ) -> Buy:
-    """The level Y >= 0 that minimises C(Y).
+    """The level Y >= 0 that minimises C(Y), no more than any draw could use.
 
     Args:
       demand: of the lead time, units, >= 0.

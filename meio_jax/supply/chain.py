@@ -53,7 +53,9 @@ class Offers(NamedTuple):
     capacity: Float[np.ndarray, " offers"]
     review: Int[np.ndarray, " offers"]
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many."""
         return len(self.item)
 
 

@@ -85,7 +85,7 @@ def lead_demand(
         rank = (rng.permutation(draws) + 0.5) / draws
         total = _gamma(level, spread, offers.item, wait, begin, rank)
         usual = level[:, :periods]
-    shape = len(offers), periods
+    shape = offers.size, periods
     arrival = np.minimum(begin[None, :, None] + wait[:, None], periods - 1)
     total = np.broadcast_to(total, (*shape, draws))
     usual = np.broadcast_to(usual, (len(mean), periods))

@@ -65,9 +65,7 @@ def curve_of(
     """
     y = np.concatenate([0 * targets[None], rations[-2::-1], targets[None]])
     price = np.concatenate([charges[::-1], 0 * charges[:1]])
-    stock = y.sum(axis=3).transpose(1, 2, 0)
-    apart = 1e-6 * np.arange(stock.shape[2])  # no two points in one place
-    return Curve(price.T, y, stock + apart)
+    return Curve(price.T, y, y.sum(axis=3).transpose(1, 2, 0))
 
 
 def lost_part(group: Group, wait: Float[np.ndarray, " offers"]):
@@ -389,6 +387,7 @@ def _climb(cases, limits: Limits):
     if not kept.size or (slope <= 0).all():
         return _all_periods(spread(zero), use), buys
     unit = max(abs(value), 1e-9) / scale  # prices and slopes of the size of 1
+    most = join(_dearest(cases, limits))[kept] / unit
 
     class Best:  # the optimiser asks for values and slopes apart
         price, seen = zero, None
@@ -400,11 +399,26 @@ def _climb(cases, limits: Limits):
             return -v / (unit[0] * scale[0]), -g / scale
 
     found = minimize(
-        Best(), zero, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(zero),
+        Best(), zero, jac=True, method="L-BFGS-B", bounds=[(0.0, m) for m in most],
         options={"maxfun": EVALUATIONS, "gtol": CLOSE / 2, "ftol": 0.0},
     )  # fmt: skip
     _, _, buys, use = look(found.x * unit)
     return _all_periods(spread(found.x * unit), use), buys
+
+
+def _dearest(cases, limits: Limits) -> Limits:
+    """Prices above which nothing at all is bought: what no level can keep, such as
+    orders that are placed, has this price."""
+    worth = max((float(c.price[:, 0].max(initial=0)) for c in cases), default=0.0)
+    least = lambda x: min((float(y[y > 0].min(initial=np.inf)) for y in x), default=1.0)
+    by_volume = worth / least([c.volume for c in cases])
+    by_cost = worth / least([c.unit_cost for c in cases])
+    many = len(limits.budget)
+    of = lambda x, price: np.full(x.shape, many * price)
+    return Limits(
+        of(limits.storage, by_volume), of(limits.inbound, worth),
+        of(limits.budget, by_cost),
+    )  # fmt: skip
 
 
 def _all_periods(price: Limits, use: Limits) -> Prices:

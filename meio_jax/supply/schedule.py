@@ -93,6 +93,7 @@ def project(
 
     Where no inventory is given the start is steady: nodes have what the first period's
     targets leave, depots and the pipeline what levels leave of a period's mean demand.
+    Depots that nobody is known to deliver to, and that hold nothing, never run out.
 
     Args:
       supply: depots, lanes, offers, their stock.
@@ -121,6 +122,7 @@ def project(
     start = np.concatenate(
         [shelf + into_nodes.sum(axis=1), store + into_depots.sum(axis=1)], axis=1
     )
+    endless = np.inf if not offers.size and not store.sum() else 0.0
     rows = []
     for t in range(periods):
         below = shelf + into_nodes[:, t:].sum(axis=1)
@@ -133,8 +135,8 @@ def project(
         landed = into_depots[:, t].copy()
         store = store + landed
         wanted = np.maximum(target[:, t] - below, 0)
-        sent = _send(store, below, ways, curve, supply.lanes, t)
-        for d in range(depots):
+        sent = _send(store + endless, below, ways, curve, supply.lanes, t)
+        for d in range(0 if endless else depots):
             store[:, d] -= np.where(ways.source == d, sent, 0).sum(axis=1)
         direct = np.where(ways.source < 0, wanted, 0)
         i, n = np.nonzero(sent + direct)

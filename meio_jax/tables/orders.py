@@ -158,7 +158,7 @@ def _projected(plan: SupplyPlan) -> Limits:
         ledger, volume = made.ledger, made.group.items.volume
         storage[made.supply.depot] += np.einsum("i,itd->dt", volume, ledger.store)
         inbound[made.supply.depot] += ledger.landed.sum(axis=0).T
-        if len(made.supply.offers):
+        if made.supply.offers.size:
             cost = made.supply.offers.unit_cost[made.choice.offer]
             budget += np.einsum("i,itd->t", cost, ledger.bought)
         budget += np.einsum("in,itn->t", made.supply.unit_cost, ledger.direct)

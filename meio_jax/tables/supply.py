@@ -41,36 +41,30 @@ def build_supply(
 
 def _lanes(clean, labels: Labels) -> dict[str, np.ndarray]:
     """Ways from depots to all nodes: direct lanes, else through one other node."""
-    shape = len(labels.depots), len(labels.nodes)
-    frame = clean.lanes
-    source, node = (
-        codes(frame["source"], labels.depots),
-        codes(frame["destination"], labels.nodes),
-    )
-    out = {k: np.full(shape, np.inf) for k in LANE}
-    out |= {"capacity": np.full(shape, np.inf), "multiple": np.ones(shape)}
-    out["via"] = np.full(shape, -1)
-    column = lambda name: frame[name].to_numpy(float)
-    keep = np.flatnonzero((source >= 0) & (node >= 0))
-    at = source[keep], node[keep]
-    for name in LANE:
-        out[name][at] = column("lead_time" if name == "lead" else name)[keep]
-    out["capacity"][at] = column("capacity")[keep]
-    out["multiple"][at] = column("case_multiple")[keep]
+    frame, shape = clean.lanes, (len(labels.depots), len(labels.nodes))
+    source = codes(frame["source"], labels.depots)
     middle = codes(frame["source"], labels.nodes)
-    direct = np.isfinite(out["unit_cost"]).any(axis=0)
-    for row in np.flatnonzero((middle >= 0) & (node >= 0)):
-        f, n = middle[row], node[row]
+    node = codes(frame["destination"], labels.nodes)
+    columns = *LANE, "capacity", "multiple"
+    names = {"lead": "lead_time", "multiple": "case_multiple"}
+    given = {k: frame[names.get(k, k)].to_numpy(float) for k in columns}
+    out = {k: np.full(shape, np.inf) for k in columns}
+    out["multiple"][:] = 1
+    keep = np.flatnonzero(np.minimum(source, node) >= 0)
+    for name in columns:
+        out[name][source[keep], node[keep]] = given[name][keep]
+    via = np.full(shape, -1)
+    direct: np.ndarray = np.isfinite(out["unit_cost"]).any(axis=0)
+    for row in np.flatnonzero(np.minimum(middle, node) >= 0).tolist():
+        f, n = int(middle[row]), int(node[row])
         if direct[n] or not direct[f]:
             continue
-        for d in np.flatnonzero(np.isfinite(out["unit_cost"][:, f])):
-            total = out["unit_cost"][d, f] + column("unit_cost")[row]
-            if total < out["unit_cost"][d, n]:
-                for name in LANE:
-                    own = column("lead_time" if name == "lead" else name)[row]
-                    out[name][d, n] = out[name][d, f] + own
-                out["via"][d, n] = f
-    return out
+        total = out["unit_cost"][:, f] + given["unit_cost"][row]
+        better = np.flatnonzero(np.less(total, out["unit_cost"][:, n]))
+        for name in LANE:
+            out[name][better, n] = out[name][better, f] + given[name][row]
+        via[better, n] = f
+    return out | {"via": via}
 
 
 def _supply(clean, labels: Labels, group: Group, lanes) -> Supply:

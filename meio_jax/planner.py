@@ -280,21 +280,11 @@ class _Run:
 
     def _small(self) -> bool:
         """Whether exact solutions of all cells cost next to nothing."""
-        work = sum(len(g.items) * g.network.unit_cost.size for g in self.problem.groups)
-        return work * self.problem.periods <= SMALL
+        return is_small(self.problem)
 
     def _method(self) -> AbstractAscent:
-        options = self.options
-        stages = tuple(options.smoothing)
-        while self._small() and stages[-1] > 0.03:
-            stages = (*stages, 0.3 * stages[-1])
-        costs = np.concatenate(
-            [
-                g.network.unit_cost[np.isfinite(g.network.unit_cost)]
-                for g in self.problem.groups
-            ]
-        )
-        softness = 0.02 * max(float(np.median(costs)) if costs.size else 0.0, 1e-3)
+        options, stages = self.options, stages_of(self.problem, self.options)
+        softness = softness_of(self.problem)
         goal = min(options.gap, 5e-3), options.violation
         if options.method == "newton":
             return Newton(stages, softness, *goal)
@@ -756,6 +746,29 @@ class _Run:
             self.keep(Place(prices, prices / max(lifts), stage, count, lifts))
         if self.callback is not None and self.callback(line):
             self.stopped = True
+
+
+def is_small(problem: Problem) -> bool:
+    """Whether exact solutions of all cells cost next to nothing."""
+    work = sum(len(g.items) * g.network.unit_cost.size for g in problem.groups)
+    return work * problem.periods <= SMALL
+
+
+def stages_of(problem: Problem, options: Solver) -> tuple[float, ...]:
+    """Falling widths of the smoothing; small problems go on to narrow ones."""
+    stages = tuple(options.smoothing)
+    while is_small(problem) and stages[-1] > 0.03:
+        stages = (*stages, 0.3 * stages[-1])
+    return stages
+
+
+def softness_of(problem: Problem) -> float:
+    """Temperature of the choice between nodes, money per unit, at stage 1."""
+    costs = [
+        g.network.unit_cost[np.isfinite(g.network.unit_cost)] for g in problem.groups
+    ]
+    every = np.concatenate(costs)
+    return 0.02 * max(float(np.median(every)) if every.size else 0.0, 1e-3)
 
 
 def coarse_group(group: Group, limit: int = CLASSES) -> Group:

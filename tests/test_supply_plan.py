@@ -200,3 +200,18 @@ def test_bad_offers_and_stock_are_refused(table, rows, said, tmp_path):
     assert said in str(faults)
     with pytest.raises(InputError):
         solve(folder)
+
+
+def test_a_plan_made_from_another_says_what_moved(plan, solved, tmp_path):
+    folder = write(tmp_path / "data", added("vendors.csv", *OFFERS))
+    same = solve(folder, config=options(), start=plan)
+    targets = same.targets
+    assert_allclose(targets["previous"], plan.targets["order_up_to"])
+    move = (targets["order_up_to"] - targets["previous"]).abs()
+    value = same.kpis.set_index("metric")["value"]
+    assert_allclose(value["targets moved"], (move > 0).mean())
+    assert_allclose(
+        value["moved since previous"], move.sum() / targets["order_up_to"].sum()
+    )
+    assert value["targets moved"] < 0.5  # the same tables: it does not jump
+    assert plan.targets["previous"].isna().all()

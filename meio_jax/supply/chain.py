@@ -144,3 +144,15 @@ def sources(
     best = open_.argmin(axis=1)
     none = ~np.isfinite(open_.min(axis=1))
     return np.where(none, -1, best)
+
+
+def take_supply(supply: Supply, item: int) -> Supply:
+    """What lies above the nodes of one item."""
+    own = np.flatnonzero(supply.offers.item == item)
+    offers = Offers(*(x[own] for x in supply.offers))._replace(item=np.zeros_like(own))
+    one = slice(item, item + 1)
+    return supply._replace(
+        offers=offers, holding=supply.holding[one], due=supply.due[one],
+        stock=None if supply.stock is None else supply.stock[one],
+        vendor=supply.vendor[one], unit_cost=supply.unit_cost[one],
+    )  # fmt: skip

@@ -263,6 +263,7 @@ def choose(
     counts: tuple[int, ...],
     limits: Limits,
     unreached: tuple[Float[np.ndarray, " offers"], ...],
+    frozen: Limits | None = None,
 ) -> tuple[tuple[Choice, ...], Prices]:
     """Offers and levels of all items at prices at which depots and budget suffice.
 
@@ -276,6 +277,7 @@ def choose(
       counts: items of each group.
       limits: of depots and budget.
       unreached: units a period that an offer cannot bring to where they are asked for.
+      frozen: prices to choose levels at, instead of seeking them.
     """
     picked, rivals = [], []
     for case, item, count, lost in zip(cases, items, counts, unreached, strict=True):
@@ -286,7 +288,12 @@ def choose(
     chosen = tuple(
         case.take(offer[offer >= 0]) for case, offer in zip(cases, picked, strict=True)
     )
-    price, buys = _climb(chosen, limits)
+    if frozen is None:
+        price, buys = _climb(chosen, limits)
+    else:
+        charges = [charge_of(case, _one_row(frozen)) for case in chosen]
+        buys = tuple(map(best_levels, chosen, charges))
+        price = Prices(frozen, use_of(chosen, buys, limits))
     found = []
     for buy, offer, rival, case in zip(buys, picked, rivals, chosen, strict=True):
         parts = np.zeros((3, len(offer), case.mean.shape[1]))
@@ -355,7 +362,7 @@ def _climb(cases, limits: Limits):
 
     periods = len(limits.budget)
     least = np.full(limits.storage.shape, np.inf)  # the one row of a depot's room
-    least[:, 0] = limits.storage.min(axis=1, initial=np.inf)
+    least[:, :1] = limits.storage.min(axis=1, initial=np.inf)[:, None]
     limits = limits._replace(storage=least)
     full = (1 - CLOSE) * np.concatenate([x.ravel() for x in limits])
     weight = np.concatenate([np.full(x.size, k) for x, k in (
@@ -404,6 +411,13 @@ def _climb(cases, limits: Limits):
     )  # fmt: skip
     _, _, buys, use = look(found.x * unit)
     return _all_periods(spread(found.x * unit), use), buys
+
+
+def _one_row(price: Limits) -> Limits:
+    """Prices with that of a depot's room in one of the periods."""
+    room = np.zeros(price.storage.shape)
+    room[:, :1] = price.storage[:, :1]
+    return price._replace(storage=room)
 
 
 def _dearest(cases, limits: Limits) -> Limits:

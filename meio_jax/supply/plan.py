@@ -82,6 +82,8 @@ def plan_supply(
     limits: Limits,
     below: tuple[Below, ...],
     options: Scenarios,
+    *,
+    frozen: Limits | None = None,
 ) -> SupplyPlan:
     """Buys and transfers on top of a plan of the fulfilment layer.
 
@@ -95,6 +97,7 @@ def plan_supply(
       limits: of depots and budget.
       below: of each group, what fulfilment plans.
       options: of the scenarios that the plan was made on.
+      frozen: prices of depots and budget to plan at, instead of seeking them.
     """
     made = [
         _prepare(problem, *each, options)
@@ -103,7 +106,7 @@ def plan_supply(
     cases, curves, routes, costs, lost = zip(*made, strict=True)
     items = tuple(s.offers.item for s in supplies)
     counts = tuple(len(g.items) for g in problem.groups)
-    choices, prices = choose(cases, items, counts, limits, lost)
+    choices, prices = choose(cases, items, counts, limits, lost, frozen)
     groups = []
     for k, group in enumerate(problem.groups):
         groups.append(

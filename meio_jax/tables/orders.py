@@ -149,6 +149,44 @@ def depots_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
 
 
+def depot_prices(depots: pd.DataFrame, labels: Labels) -> Limits:
+    """Prices in a plan's table of depots, as arrays.
+
+    Args:
+      depots: as from `depots_table`.
+      labels: names, the same as then.
+    """
+    shape = len(labels.depots), len(labels.periods)
+    price = lambda name: depots.loc[depots["resource"] == name, "price"].to_numpy(float)
+    return Limits(
+        price("storage").reshape(shape),
+        price("inbound").reshape(shape),
+        price("budget"),
+    )
+
+
+def item_targets(labels: Labels, item, node, period, targets, before) -> pd.DataFrame:
+    """Targets of one item beside those of a plan.
+
+    Args:
+      labels: names.
+      item: the item's name.
+      node: position of each cell's node.
+      period: position of each cell's period.
+      targets: units.
+      before: the plan's, units.
+    """
+    return pd.DataFrame(
+        {
+            "item": item,
+            "node": np.array(labels.nodes, object)[node],
+            "period": np.array(labels.periods, object)[period],
+            "order_up_to": np.ravel(targets),
+            "previous": np.ravel(before),
+        }
+    )
+
+
 def _projected(plan: SupplyPlan) -> Limits:
     """What the plan's orders use, period by period."""
     storage = np.zeros(plan.limits.storage.shape)

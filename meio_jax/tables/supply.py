@@ -54,7 +54,7 @@ def _lanes(clean, labels: Labels) -> dict[str, np.ndarray]:
     for name in columns:
         out[name][source[keep], node[keep]] = given[name][keep]
     via = np.full(shape, -1)
-    direct: np.ndarray = np.isfinite(out["unit_cost"]).any(axis=0)
+    direct = out["unit_cost"].min(axis=0, initial=np.inf) < np.inf
     for row in np.flatnonzero(np.minimum(middle, node) >= 0).tolist():
         f, n = int(middle[row]), int(node[row])
         if direct[n] or not direct[f]:

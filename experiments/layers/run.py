@@ -1,6 +1,8 @@
 """Buying and placement as one decision, against buying first, on the flagship.
 
-    python -m experiments.layers.run DATA/flagship [--items 100] [--paths 24] [--quick]
+    python -m experiments.layers.run [DATA/flagship] [--items 100] [--quick]
+
+Without the flagship: on the demo, whose lead times are gamma.
 
 Prints a line for every policy; writes `result.json` and `result.png` beside this file.
 """
@@ -16,6 +18,7 @@ import pandas as pd
 
 import meio_jax as meio
 from experiments.flagship.reader import read_flagship
+from experiments.labs import demo_tables
 from experiments.record import Record, parser
 from meio_jax.config import Config, Solver
 from meio_jax.planner import solve_problem
@@ -49,19 +52,25 @@ class Lab:
     def __init__(
         self, folder: Path, items: int, horizon: int, weeks: int, scenarios: int
     ):
-        frames = read_flagship(
-            folder, items=items, horizon=0, tightness=1.3, shipping_charge=1.0
-        )
-        tables = meio.Tables(**frames)
+        frames = {}
+        if folder is None:
+            tables = first_items(demo_tables(), items)
+        else:
+            frames = read_flagship(
+                folder, items=items, horizon=0, tightness=1.3, shipping_charge=1.0
+            )
+            tables = meio.Tables(**frames)
         self.problem, self.labels, self.examined = self._built(tables, horizon)
         self.long, _, _ = self._built(tables, weeks)
         self.supplies, self.limits = build_supply(
             self.examined.tables, self.labels, self.problem.groups, 0.0
         )
-        self.supplies = tuple(
-            s._replace(offers=with_samples(s.offers, folder, frames, self.labels, g))
-            for s, g in zip(self.supplies, self.problem.groups, strict=True)
-        )
+        if folder is not None:
+            of = lambda s, g: with_samples(s.offers, folder, frames, self.labels, g)
+            self.supplies = tuple(
+                s._replace(offers=of(s, g))
+                for s, g in zip(self.supplies, self.problem.groups, strict=True)
+            )
         self.draw = partial(draw_sample, block=4, recent=104)
         self.sample = self.draw(self.problem, count=scenarios, seed=SEED, balanced=True)
         self.options = replace(Config().scenarios, recent=104)
@@ -76,6 +85,16 @@ class Lab:
         )
         examined = examine(tables, config)
         return *build(examined.tables, examined.calendar), examined
+
+
+def first_items(tables, count: int):
+    """The tables with no more than so many items."""
+    kept = set(tables.items["item"].astype(str).iloc[:count])
+    cut = lambda x: x[x["item"].astype(str).isin(kept)]
+    return replace(
+        tables, items=cut(tables.items), vendors=cut(tables.vendors),
+        history=cut(tables.history),
+    )  # fmt: skip
 
 
 def with_samples(offers: Offers, folder: Path, frames, labels, group) -> Offers:
@@ -370,7 +389,7 @@ def draw(found, path: Path) -> None:
 def main() -> None:
     """Runs the experiment from the command line."""
     made = parser(__doc__, __file__)
-    made.add_argument("data", type=Path)
+    made.add_argument("data", type=Path, nargs="?")
     made.add_argument("--items", type=int, default=100)
     made.add_argument("--paths", type=int, default=24)
     made.add_argument("--weeks", type=int, default=156)

@@ -8,11 +8,11 @@ from meio_jax.report.parts import Part, Table, table
 from meio_jax.report.run import Frame, Run
 from meio_jax.report.words import amount, count, percent, whole
 
-TARGETS, PRICES, SERVICE = 1000, 1200, 400  # rows shown at most
+TARGETS, PRICES, SERVICE, ORDERS = 1000, 1200, 400, 300  # rows shown at most
 
 
 def lists(run: Run) -> Part:
-    """The part with targets, prices and service.
+    """The part with orders, transfers, targets, prices and service.
 
     Args:
       run: the run.
@@ -23,9 +23,74 @@ def lists(run: Run) -> Part:
         f"{whole(_first(run)['order_up_to'].sum())} units as targets of "
         f"{count(int((_first(run)['order_up_to'] > 0).sum()), 'item-node pair')}."
     )
-    tables = (targets(run), prices(run), service(run))
+    buys = _of_first(run, run.plan.buys, "order_period")
+    if len(buys):
+        says += (
+            f" {whole(buys['quantity'].sum())} units to buy for "
+            f"{amount(buys['cost'].sum())} {run.currency}."
+        )
+    tables = orders(run), transfers(run), targets(run), prices(run), service(run)
     shown = tuple(t for t in tables if t.rows)
-    return Part("lists", "Targets, prices, service", says, tables=shown)
+    return Part("lists", "Orders, targets, prices, service", says, tables=shown)
+
+
+def _of_first(run: Run, table: Frame, column: str) -> Frame:
+    """The rows of the first period."""
+    first = run.periods[0] if run.periods else ""
+    return table[table[column].astype(str) == first]
+
+
+def orders(run: Run) -> Table:
+    """Orders of the first period, the dearest first.
+
+    Args:
+      run: the run.
+    """
+    rows = _of_first(run, run.plan.buys, "order_period")
+    forms = {
+        "vendor": ("vendor", str),
+        "item": ("item", str),
+        "node": ("to", str),
+        "arrival_period": ("arrives", str),
+        "quantity": ("units", whole),
+        "cost": (f"cost, {run.currency}", amount),
+        "echelon_level": ("up to, everywhere", whole),
+        "reason": ("reason", str),
+    }
+    return _dearest(run, rows, forms, "orders", "Orders to vendors", "buys.parquet")
+
+
+def transfers(run: Run) -> Table:
+    """Transfers of the first period, the dearest first.
+
+    Args:
+      run: the run.
+    """
+    rows = _of_first(run, run.plan.transfers, "ship_period")
+    forms = {
+        "source": ("from", str),
+        "destination": ("to", str),
+        "item": ("item", str),
+        "arrival_period": ("arrives", str),
+        "quantity": ("units", whole),
+        "cost": (f"cost, {run.currency}", amount),
+        "reason": ("reason", str),
+    }
+    name = "transfers.parquet"
+    return _dearest(run, rows, forms, "transfers", "Transfers to nodes", name)
+
+
+def _dearest(run: Run, rows: Frame, forms, name: str, what: str, file: str) -> Table:
+    """The rows of the first period that cost most."""
+    rows = rows.sort_values(["cost", "quantity"], ascending=False, kind="stable")
+    shown = rows.head(ORDERS)
+    first = run.periods[0] if run.periods else ""
+    hidden = len(rows) - len(shown)
+    rest = f"{hidden:,} more of {first}, and all later ones, are in {file}."
+    return table(
+        f"{name}-table", f"{what}, {first}", shown, forms, searched=True,
+        rest=rest if hidden else "",
+    )  # fmt: skip
 
 
 def _first(run: Run) -> Frame:

@@ -197,6 +197,27 @@ def whatif(run: Path, words, periods, again, out, tables) -> None:
     )
 
 
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--item", required=True, help="Name of the item.")
+@click.option("--node", required=True, help="Name of the node.")
+@click.option("--period", help="Name of the period; all if not given.")
+@click.option("--since", type=click.Path(path_type=Path), help="An earlier run.")
+@click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
+def explain(run: Path, item, node, period, since, tables) -> None:
+    """Why the target of an item at a node is what it is, in the run folder RUN.
+
+    Step by step, and the steps add up: demand, economics, prices of storage and flow,
+    sharing with other nodes, whole units, limits, and what fitting to capacity did.
+    """
+    from meio_jax import load
+
+    _device()
+    plan, earlier = load(run), load(since) if since else None
+    found = plan.explain(item, node, period, since=earlier, tables=tables)
+    click.echo(str(found))
+
+
 CHANGES = 12  # that are printed
 
 

@@ -19,6 +19,8 @@ from meio_jax.whatif import WhatIf, ask
 if TYPE_CHECKING:
     import pandas  # noqa: TID251
 
+    from meio_jax.explain import Explanation
+
 TABLES = ("targets", "prices", "service", "kpis")
 
 
@@ -160,6 +162,31 @@ class Plan:
         """
         known = lambda column: self.targets[column].unique()
         return ask(self.prices, capacity, cost=self.cost, bound=self.bound, known=known)
+
+    def explain(
+        self, item: str, node: str, period: str | None = None, *,
+        since: Plan | None = None, tables: Any = None,
+    ) -> Explanation:  # fmt: skip
+        """Why the targets of an item at a node are what they are, step by step.
+
+        The problem is built again from the tables; the next question needs seconds
+        less.
+
+        Args:
+          item: name.
+          node: name.
+          period: its name; all periods if not given.
+          since: an earlier plan, to say what changed and which price moved.
+          tables: those that the plan was made from, or their folder; where they were
+            then unless given.
+
+        Raises:
+          InputError: there is no such item, node or period, or the tables are not
+            those that the plan was made from.
+        """
+        from meio_jax.explain import explain
+
+        return explain(self, item, node, period, since=since, tables=tables)
 
     def report(self, path: str | Path, *, outcome: Any = None) -> Path:
         """Writes the plan as a page of HTML that needs nothing else.

@@ -26,7 +26,9 @@ LEFT = {  # each room and the rooms that it may import
     "checkpoint": "faults",
     "report": "faults",
     "whatif": "faults",
-    "plan": "faults checkpoint tables report whatif",
+    "explain": "faults checkpoint config problem scenarios kernels dual planner sim"
+    " tables",
+    "plan": "faults checkpoint tables report whatif explain",
     "instances": "",
     "stats": "",
     "outcome": "faults plan tables",

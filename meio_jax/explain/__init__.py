@@ -1,0 +1,4 @@
+"""Why a target is what it is, step by step, exactly."""
+
+from meio_jax.explain.explain import explain as explain
+from meio_jax.explain.words import Explanation as Explanation

@@ -202,13 +202,15 @@ def whatif(run: Path, words, periods, again, out, tables) -> None:
 @click.option("--item", required=True, help="Name of the item.")
 @click.option("--node", required=True, help="Name of the node.")
 @click.option("--period", help="Name of the period; all if not given.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw: .png, .svg, .pdf")
 @click.option("--since", type=click.Path(path_type=Path), help="An earlier run.")
 @click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
-def explain(run: Path, item, node, period, since, tables) -> None:
+def explain(run: Path, item, node, period, plot, since, tables) -> None:
     """Why the target of an item at a node is what it is, in the run folder RUN.
 
     Step by step, and the steps add up: demand, economics, prices of storage and flow,
     sharing with other nodes, whole units, limits, and what fitting to capacity did.
+    --plot draws its target, stock and arrivals on fresh paths.
     """
     from meio_jax import load
 
@@ -216,6 +218,13 @@ def explain(run: Path, item, node, period, since, tables) -> None:
     plan, earlier = load(run), load(since) if since else None
     found = plan.explain(item, node, period, since=earlier, tables=tables)
     click.echo(str(found))
+    if plot is None:
+        return
+    from meio_jax.explain import simulate_fan
+    from meio_jax.report.fan import save
+
+    fan = simulate_fan(plan, item, node, tables=tables)
+    click.echo(f"picture  {save(fan, plot)}", err=True)
 
 
 CHANGES = 12  # that are printed

@@ -356,6 +356,23 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
     click.echo(f"next     open {page if out is None else out}", err=True)
 
 
+@main.command()
+def doctor() -> None:
+    """Look at this machine: versions, devices, caches, and whether JAX works here."""
+    from meio_jax.doctor import examine
+
+    fixes = []
+    for found in examine():
+        mark = "  !" if found.fix else ""
+        click.echo(f"{found.name:<10}{found.says}{mark}")
+        fixes += [found.fix] if found.fix else []
+    if not fixes:
+        click.echo("ready")
+        return
+    click.echo(f"fix       {fixes[0]}")
+    sys.exit(BAD_INPUT)
+
+
 def _told_apart(runs: list):
     """Runs whose folders have one name get a number."""
     names = [run.name for run in runs]

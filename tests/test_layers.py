@@ -31,6 +31,8 @@ LEFT = {  # each room and the rooms that it may import
     "plan": "faults checkpoint tables report whatif explain",
     "instances": "",
     "stats": "",
+    "gloo": "",
+    "doctor": "kernels gloo",
     "outcome": "faults plan tables",
     "runs": "faults checkpoint config problem scenarios dual recover sim tables plan"
     " outcome",

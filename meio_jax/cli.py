@@ -338,10 +338,12 @@ def demo(write: Path | None, out: Path | None, as_json: bool, refine: bool) -> N
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write.")
-def report(runs: tuple[Path, ...], out: Path | None) -> None:
+@click.option("--excel", type=click.Path(path_type=Path), help="Exceptions, as .xlsx.")
+def report(runs: tuple[Path, ...], out: Path | None, excel: Path | None) -> None:
     """Write the run folder RUNS as one page of HTML; several are compared.
 
-    The page is of the first run and goes into its folder as report.html.
+    The page is of the first run and goes into its folder as report.html. With --excel
+    its exceptions are written as a workbook, and the page only if --out is given too.
     """
     from meio_jax import load
     from meio_jax.outcome import load as load_outcome
@@ -352,6 +354,12 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
         plan, results = load(folder), folder / "simulation"
         outcome = load_outcome(results) if results.is_dir() else None
         found.append(Run(folder.resolve().name, plan, outcome))
+    if excel is not None:
+        from meio_jax.report.excel import write_excel
+
+        click.echo(f"written  {write_excel(found[0], excel)}", err=True)
+        if out is None:
+            return
     page = write(_told_apart(found), out or runs[0] / PAGE)
     click.echo(f"next     open {page if out is None else out}", err=True)
 

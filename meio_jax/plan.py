@@ -66,6 +66,15 @@ class Plan:
         return (self.cost - self.bound) / max(abs(self.cost), 1e-12)
 
     @property
+    def exceptions(self) -> pandas.DataFrame:
+        """What is over, short or lies too long, the dearest first: kind, item, node,
+        region, period, quantity, money a period, and a sentence."""
+        from meio_jax.report import Run
+        from meio_jax.report.excel import exceptions_table
+
+        return exceptions_table(Run(self.facts.get("name") or "plan", self))
+
+    @property
     def checkpoint(self) -> checkpoints.Checkpoint:
         """The prices with their names, for another search to start from."""
         import numpy as np
@@ -119,7 +128,7 @@ class Plan:
             folder.parent.mkdir(parents=True, exist_ok=True)
             held = Path(tempfile.mkdtemp(prefix=".meio-", dir=folder.parent))
             held.chmod(0o755)
-            for name in TABLES:
+            for name in (*TABLES, "exceptions"):
                 write_table(getattr(self, name), held / name, csv=csv)
             facts = {
                 "status": self.status,

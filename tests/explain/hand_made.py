@@ -53,6 +53,7 @@ def make_plan(folder, seed: int = 0) -> Plan:
     keys = [(n, r, w) for n in NODES for r in RESOURCES for w in WEEKS]
     prices = pd.DataFrame(keys, columns=pd.Index(["node", "resource", "period"]))
     prices["price"] = rng.uniform(0, 0.3, len(keys))
+    prices[["use", "capacity", "utilization"]] = 0.0, 1.0, 0.0
     prices["price_regime_1"] = prices["price"] / 2
     prices["price_regime_2"] = prices["price"]
     for name in ("price", "price_regime_1", "price_regime_2"):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from meio_jax.explain import Explanation
 
 TABLES = ("targets", "prices", "service", "kpis")
+SAVED = (*TABLES, "exceptions")  # which follow from the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ class Plan:
             folder.parent.mkdir(parents=True, exist_ok=True)
             held = Path(tempfile.mkdtemp(prefix=".meio-", dir=folder.parent))
             held.chmod(0o755)
-            for name in (*TABLES, "exceptions"):
+            for name in SAVED:
                 write_table(getattr(self, name), held / name, csv=csv)
             facts = {
                 "status": self.status,

@@ -65,7 +65,7 @@ class NodeCosts:
 
         Args:
           prices: money per unit of capacity, "resources nodes periods".
-          widest: level of the widest pools that share.
+          widest: level of the widest pools that share; see `pools.stage`.
           lifted: whether shortages are calibrated.
         """
         with jax.enable_x64(True):

@@ -2,8 +2,9 @@
 
 The cost of an item in a period is `charge . y + sum over pools of weights times
 shortages` (K1, `kernels/tree.py`). Here its charges and weights are taken at the prices
-of ever more resources, and with demand that may be served by ever wider pools: what is
-short inside pool `l` then costs what a lost unit does, until the last pool is in.
+of ever more resources, and with demand that may be served by ever wider pools: until
+the last pool is in, what is short in the widest ones costs what a lost unit does, in
+the mean over their classes.
 """
 
 from functools import partial
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from meio_jax.dual.lagrangian import by_pool, charges
 from meio_jax.dual.rows import Rows
@@ -35,7 +36,7 @@ class Stage(NamedTuple):
 def stage(
     rows: Rows,
     prices: Float[Array, "resources nodes periods"],
-    widest: Float[Array, ""],
+    widest: Int[Array, ""],
     *,
     lifted: bool,
 ) -> Stage:
@@ -44,7 +45,8 @@ def stage(
     Args:
       rows: of one item.
       prices: money per unit of capacity.
-      widest: level of the widest pools that share; 0 for the nodes alone.
+      widest: level of the widest pools that share; 0 for the nodes alone, whose dearest
+        orders go first; -1 for nodes alone whose orders are all alike.
       lifted: whether a shortage costs what greedy fulfilment showed it to cost.
     """
     item = {name: value[0, 0] for name, value in rows.by_item.items()}
@@ -59,9 +61,17 @@ def stage(
     def weights(toll):
         home = jnp.minimum(own + toll[rows.home], steps[1])
         rise = jnp.concatenate([(steps[1] - home)[None], jnp.diff(steps[1:], axis=0)])
-        beyond = jnp.where(level >= widest, rise, 0).sum(axis=0)
-        rise = jnp.where(level < widest, rise, jnp.where(level == widest, beyond, 0))
-        return bucket_drops(rise, item["slot"], volume, rows.pools, rows.buckets, False)
+        inside, beyond = jnp.where(level <= widest, rise, 0), level > widest
+        drop = bucket_drops(
+            inside, item["slot"], volume, rows.pools, rows.buckets, False
+        )
+        return drop.at[:, -1].add(mean_of(jnp.where(beyond, rise, 0).sum(axis=0)))
+
+    def mean_of(cost):
+        """Mean of a cost of classes over each of the widest pools; 0 for others."""
+        pool = item["slot"][jnp.maximum(widest, 0)] // rows.buckets
+        add = lambda x: jnp.zeros(rows.pools, x.dtype).at[pool].add(x)
+        return add((volume + 1e-12) * cost) / jnp.maximum(add(volume + 1e-12), 1e-12)
 
     drop = jax.vmap(jax.vmap(weights))(toll)
     if lifted:  # tolls are paid once

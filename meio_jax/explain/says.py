@@ -47,6 +47,7 @@ class Cell:
             "storage price": self._storage,
             "inbound price": self._inbound,
             "outbound price": self._outbound,
+            "order mix": lambda: "orders differ in what it costs to miss them",
             "calibration": self._calibration,
             "whole units": lambda: "whole units",
             "limits": self._limits,
@@ -125,7 +126,7 @@ class Cell:
     def _calibration(self) -> str:
         lift = self.made.lifts[self.found.group]
         return (
-            f"a shortage costs {lift:.3g} times what the pools see, as shipping from "
+            f"a shortage costs {lift:.4g} times what the pools see, as shipping from "
             "stock showed"
         )
 

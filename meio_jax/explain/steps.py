@@ -101,11 +101,12 @@ def explain_item(made: Rebuilt, group: int, row: int) -> ItemSteps:
     widest = len(cost.pool_of) - 1
     first = lambda count: np.concatenate([prices[:count], 0 * prices[count:]])
     names = [f"{r} price" for r in ("storage", "inbound", "outbound")]
-    found = [("economics", first(0), 0, False)]
+    found = [("economics", first(0), -1, False)]
     found += [
-        (name, first(k + 1) if k < 2 else prices, 0, False)
+        (name, first(k + 1) if k < 2 else prices, -1, False)
         for k, name in enumerate(names)
     ]
+    found.append(("order mix", prices, 0, False))
     found += [
         (name, prices, k + 1, False) for k, name in enumerate(pool_names(widest + 1))
     ]

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 WIDTH = 60  # of a step's words
 ORDER = (
-    "Steps are in this fixed order: demand, economics, prices, sharing, whole units, "
-    "limits, capacity. Each adds one influence, with the other nodes at the plan's "
-    "targets; in another order the parts would differ and the sum would not."
+    "Steps are in this fixed order: demand, economics, prices, order mix, sharing, "
+    "whole units, limits, capacity. Each adds one influence, with the other nodes at "
+    "the plan's targets; in another order the parts would differ and the sum would not."
 )
 
 

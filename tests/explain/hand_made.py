@@ -10,12 +10,13 @@ from meio_jax.tables import examine, read
 from meio_jax.tables.hashing import digest
 
 ITEMS, NODES, LIFT = "ABCDE", ("EAST", "WEST"), 1.7
+SPEEDS = (("fast", 0.4), ("ground", 0.6))
 
 
 def folder_of_all_kinds() -> dict[str, str]:
-    """Lost sales (A, C, E), an item that is waited for (B), one without demand (D), one
-    of which EAST may hold 4 at most (C), one target that is fixed (A), and limits of
-    every resource in all weeks."""
+    """Two speeds, lost sales (A, C, E), an item that is waited for (B), one without
+    demand (D), one of which EAST may hold 4 at most (C), one target that is fixed (A),
+    and limits of every resource in all weeks."""
     files = tiny() | added("items.csv", "D,5,9,1,0.5", "E,5,9,1,0.5")
     items = [f"{line}," for line in files["items.csv"].splitlines()]
     items[0] += "backorder_cost"
@@ -27,7 +28,14 @@ def folder_of_all_kinds() -> dict[str, str]:
         for week in WEEKS
         for resource, capacity in (("inbound", 55), ("outbound", 32))
     ]
+    ship = [TINY["ship_options.csv"][0] + ",cutoff_hour"]
+    ship += [f"{line}," for line in TINY["ship_options.csv"][1:]]
+    ship += ["EAST,North,fast,4,12", "WEST,South,fast,4.5,20", "WEST,North,fast,6,9"]
+    mix = [f"{r},{s},{x}" for r in ("North", "South") for s, x in SPEEDS]
     return files | {
+        "ship_options.csv": "\n".join(ship) + "\n",
+        "speeds.csv": "speed,promise_days,lost_sale_share\nfast,1,0.5\nground,3,0\n",
+        "speed_mix.csv": "\n".join(["region,speed,share", *mix]) + "\n",
         "items.csv": "\n".join(items) + "\n",
         "demand.csv": files["demand.csv"] + "\n".join(demand) + "\n",
         "capacities.csv": "\n".join([TINY["capacities.csv"][0], *limits]) + "\n",

@@ -17,6 +17,7 @@ from meio_jax.dual.rows import build_rows
 from meio_jax.explain.explain import find_item, prepared
 from meio_jax.explain.steps import explain_item
 from meio_jax.recover.units import _cells
+from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import window_demand
 
 
@@ -84,36 +85,34 @@ def test_economics_is_the_newsvendor_of_the_nodes_own_demand(made, found):
     for steps in found.values():
         group, row = built.problem.groups[steps.group], steps.row
         network, items = group.network, group.items
-        demand = own_demand(built, steps)
-        for n in range(len(NODES)):
-            ship = (network.unit_cost + items.weight[row] * network.cost_per_weight)[n]
-            margin = items.penalty[row] - ship[network.home == n][0]
-            hold = items.holding[row, n]
-            ratio = margin / (margin + hold)
-            for t in range(len(WEEKS)):
-                ranked = np.sort(demand[n, t])
-                rank = math.ceil(ratio * ranked.size - 1e-9) - 1
-                assert steps.steps[0].level[t, n] == pytest.approx(ranked.mean())
-                assert steps.steps[1].level[t, n] == ranked[max(rank, 0)]
-                seen += 1
+        assert len(network.home) > 2  # classes of several speeds at a node
+        late = items.late_cost[row] * network.days_late
+        cost = network.unit_cost + items.weight[row] * network.cost_per_weight + late
+        lost = items.penalty[row] - np.minimum(cost.min(axis=0), items.penalty[row])
+        demand = class_demand(built, steps)
+        for t, n in np.ndindex(len(WEEKS), len(NODES)):
+            own = network.home == n
+            ranked = np.sort(demand[own, t].sum(axis=0))
+            assert steps.steps[0].level[t, n] == pytest.approx(ranked.mean())
+            volume = demand[own].mean(axis=(1, 2)) + 1e-12
+            margin = volume @ lost[own] / volume.sum()
+            ratio = margin / (margin + items.holding[row, n])
+            rank = math.ceil(ratio * ranked.size - 1e-9) - 1
+            assert steps.steps[1].level[t, n] == ranked[max(rank, 0)]
+            seen += 1
     assert seen == len(ITEMS) * len(NODES) * len(WEEKS)
 
 
-def own_demand(built, steps):
-    """Demand nearest to each node in each period and scenario: a region is a class."""
-    from meio_jax.scenarios.load import SlotSource
-
-    group = built.problem.groups[steps.group]
+def class_demand(built, steps):
+    """Demand of every class in each period and scenario."""
+    group = built.coarse[steps.group]
     source = SlotSource(built.problem, group, built.sample)
-    assert len(group.network.home) == 2
     drawn = window_demand(
         source(steps.row, steps.row + 1)[0], source.slot,
         jnp.asarray(built.sample.lead[steps.group]), jnp.asarray(group.network.home),
         built.sample.longest,
     )  # fmt: skip
-    drawn = np.asarray(drawn, float)
-    by_node = [drawn[group.network.home == n].sum(axis=0) for n in range(len(NODES))]
-    return np.stack(by_node)
+    return np.asarray(drawn, float)
 
 
 def test_whole_units_are_the_best_response_to_the_other_nodes(made, found):

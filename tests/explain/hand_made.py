@@ -32,7 +32,10 @@ def folder_of_all_kinds() -> dict[str, str]:
     ship += [f"{line}," for line in TINY["ship_options.csv"][1:]]
     ship += ["EAST,North,fast,4,12", "WEST,South,fast,4.5,20", "WEST,North,fast,6,9"]
     mix = [f"{r},{s},{x}" for r in ("North", "South") for s, x in SPEEDS]
+    lanes = [f"{line},0.5" for line in TINY["lanes.csv"]]
+    lanes[0] = TINY["lanes.csv"][0] + ",lead_time_std"
     return files | {
+        "lanes.csv": "\n".join(lanes) + "\n",
         "ship_options.csv": "\n".join(ship) + "\n",
         "speeds.csv": "speed,promise_days,lost_sale_share\nfast,1,0.5\nground,3,0\n",
         "speed_mix.csv": "\n".join(["region,speed,share", *mix]) + "\n",

@@ -18,7 +18,7 @@ from meio_jax.explain.explain import find_item, prepared
 from meio_jax.explain.steps import explain_item
 from meio_jax.recover.units import _cells
 from meio_jax.scenarios.load import SlotSource
-from meio_jax.scenarios.sample import window_demand
+from meio_jax.scenarios.sample import draw_sample, window_demand
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,19 @@ def test_an_item_alone_meets_the_scenarios_that_it_was_planned_on(made, found):
             assert_allclose(rows.atoms[steps.row], steps.cost.rows.atoms[0])
 
 
+def test_the_scenarios_are_those_that_plans_are_made_on(made):
+    built = made[2]
+    options = built.config.scenarios
+    sample = draw_sample(
+        built.problem, count=options.count, seed=options.seed, block=options.block,
+        recent=options.recent, common=options.common, balanced=True,
+    )  # fmt: skip
+    for mine, theirs in zip(built.sample.lead, sample.lead, strict=True):
+        assert mine.std() > 0
+        assert_allclose(mine, theirs)
+    assert_allclose(built.sample.order, sample.order)
+
+
 def test_economics_is_the_newsvendor_of_the_nodes_own_demand(made, found):
     built, seen = made[2], 0
     for steps in found.values():
@@ -126,6 +139,26 @@ def test_whole_units_are_the_best_response_to_the_other_nodes(made, found):
             tries[:, n] = np.arange(len(tries))
             costs = tree_cost(rows, last.charge[t], last.drop[t], t, tries)
             assert costs[int(level[t, n])] <= costs.min() + 1e-9
+
+
+def test_the_last_unit_saves_what_taking_it_away_costs(made, found):
+    for steps in found.values():
+        cost, rows = steps.cost, steps.cost.rows
+        last = cost.at(
+            prices_of(made, steps), len(cost.pool_of) - 1, lifted=steps.lifted
+        )
+        for t, n in np.ndindex(len(WEEKS), len(NODES)):
+            less = cost.targets[t] - (np.arange(len(NODES)) == n)
+            tries = np.stack([cost.targets[t], less])
+            costs = tree_cost(rows, last.charge[t], last.drop[t], t, tries)
+            saved = costs[1] - costs[0] + last.charge[t, n]
+            has = cost.targets[t, n] >= 1
+            assert steps.gain[:, t, n].sum() == pytest.approx(has * saved, abs=1e-9)
+
+
+def prices_of(made, steps):
+    """The plan's prices at the nodes of an item."""
+    return made[2].prices[:, made[2].problem.groups[steps.group].network.node]
 
 
 def tree_cost(rows, charge, drop, t, tries):

@@ -45,6 +45,14 @@ def test_no_other_level_is_cheaper_and_none_below_is_as_cheap(seed, whole):
     assert (lower > least + 1e-10).all()
 
 
+def test_of_levels_that_cost_the_same_the_least_is_taken():
+    demand, weight = np.array([[2.0, 5.0, 9.0]]), np.array([[0.25, 0.25, 0.5]])
+    breaks = sort_breaks(demand, np.array([9.0]))
+    for charge, least in ((1.0, 0), (0.75, 2), (0.5, 5), (0.25, 9), (0.0, 9)):
+        assert best_level(breaks, np.array([charge]), weight) == least
+    assert best_level(breaks, np.array([-1.0]), weight) == 9
+
+
 @given(seeds)
 def test_the_whole_level_is_the_best_of_all_whole_ones(seed):
     demand, weight, charge, most = cells(seed, whole=False)

@@ -13,6 +13,7 @@ _HOME = {
     "InputError": "faults",
     "Outcome": "outcome",
     "Plan": "plan",
+    "Replanner": "replan",
     "Tables": "tables",
     "WhatIf": "whatif",
     "check": "api",

@@ -52,7 +52,8 @@ def solve(
         True stops the search, and the plan is made from the prices reached.
       start: an earlier plan, or its run folder: the search begins at its prices, those
         of capacities that it does not know at 0, and keeps its calibration; where more
-        than a little has changed, plan anew.
+        than a little has changed, plan anew. Its targets are `previous` in the new
+        ones.
 
     Raises:
       InputError: the tables or options have faults, it lists them all; or `start` is
@@ -74,7 +75,8 @@ def solve(
     examined = examine(tables, config)
     if examined.faults.errors:
         raise InputError(examined.faults)
-    return plan_examined(examined, config, callback, start=_checkpoint(start))
+    begin, previous = _begin(start)
+    return plan_examined(examined, config, callback, start=begin, previous=previous)
 
 
 def plan_examined(
@@ -85,6 +87,7 @@ def plan_examined(
     start: Checkpoint | None = None,
     keep: Callable[[Checkpoint], None] | None = None,
     input_digest: str | None = None,
+    previous: Plan | None = None,
 ) -> Plan:
     """The plan of tables that have been examined and have no errors.
 
@@ -95,18 +98,25 @@ def plan_examined(
       start: prices to begin at.
       keep: called during the search with the prices so far.
       input_digest: of the tables, where it is known.
+      previous: a plan to compare with.
     """
     import jax
 
     from meio_jax.planner import solve_problem
     from meio_jax.scenarios.sample import draw_sample
-    from meio_jax.tables import write
+    from meio_jax.supply.levels import charges_of
+    from meio_jax.supply.plan import Below, plan_supply
+    from meio_jax.tables import orders, write
     from meio_jax.tables.build import build
+    from meio_jax.tables.supply import build_supply
 
     begin = time.perf_counter()
     options = config.scenarios
     problem, labels = build(examined.tables, examined.calendar)
     problem = replace(problem, regimes=options.regimes)
+    budget = config.problem.budget
+    supplies, limits = build_supply(examined.tables, labels, problem.groups, budget)
+    charges = tuple(map(charges_of, problem.groups))
     sample = draw_sample(
         problem, count=options.count, seed=options.seed, block=options.block,
         recent=options.recent, common=options.common, balanced=True,
@@ -127,7 +137,11 @@ def plan_examined(
     solution = solve_problem(
         problem, sample, config.solver, callback,
         start=_place(start, problem, names), keep=hold, refine=refiner,
+        charges=charges,
     )  # fmt: skip
+    rows = solution.targets, solution.rations, charges, solution.outcomes
+    below = tuple(Below(y, r, c, o.shipped) for y, r, c, o in zip(*rows, strict=True))
+    supply = plan_supply(problem, supplies, limits, below, options)
     device = jax.devices()[0]
     facts = {
         "name": config.problem.name,
@@ -161,16 +175,24 @@ def plan_examined(
         "given": sorted(config.given),
     }
     days = days_per_period(config.units)
+    targets = write.targets_table(
+        problem, solution, labels, days, refiner.reserves if refiner else None
+    )
+    more = orders.supply_kpis(supply)
+    if previous is not None:
+        targets, moved = write.compared(targets, previous.targets)
+        more |= moved
     return Plan(
         status=solution.status,
         cost=solution.cost,
         bound=solution.bound,
-        targets=write.targets_table(
-            problem, solution, labels, days, refiner.reserves if refiner else None
-        ),
+        targets=targets,
+        buys=orders.buys_table(supply, labels),
+        transfers=orders.transfers_table(supply, labels),
         prices=write.prices_table(problem, solution, labels),
+        depots=orders.depots_table(supply, labels),
         service=write.service_table(problem, solution, labels),
-        kpis=write.kpis_table(problem, solution),
+        kpis=write.kpis_table(problem, solution, more),
         facts=facts,
         metrics=tuple(p._asdict() for p in solution.history),
     )
@@ -372,10 +394,13 @@ def _loaded(policy):
     return load(policy) if folder else policy
 
 
-def _checkpoint(start: Plan | str | Path | None) -> Checkpoint | None:
+def _begin(start: Plan | str | Path | None):
+    """Prices to start from, and the plan that they are of where it is whole."""
     if start is None or isinstance(start, Plan):
-        return start and start.checkpoint
-    return read_checkpoint(Path(start) / "state.npz")
+        return start and start.checkpoint, start
+    folder = Path(start)
+    begin = read_checkpoint(folder / "state.npz")
+    return begin, load(folder) if (folder / "run.json").is_file() else None
 
 
 def _place(start: Checkpoint | None, problem, names):

@@ -22,6 +22,7 @@ from meio_jax.faults import InputError
 DONE, BAD_INPUT, STOPPED, NO_PLAN = 0, 2, 3, 4
 PAGE = "report.html"
 GAP_HELP = "Relative gap between plan and bound to ask for."
+FROM_HELP = "Start from the prices of a run, and compare with its targets."
 REFINE_HELP = "Then improve the plan by simulation, in minutes."
 REFINE_STEPS = 60
 
@@ -90,8 +91,11 @@ def check(source: Path, changes: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
 @click.option("--resume", is_flag=True, help="Go on from the newest prices there are.")
 @click.option("--refine", is_flag=True, help=REFINE_HELP)
-def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None:
+@click.option("--from", "begin", type=click.Path(path_type=Path), help=FROM_HELP)
+def solve(source, changes, gap, seed, out, csv, as_json, resume, refine, begin) -> None:
     """Plan the tables in SOURCE, a folder or a meio.toml, into a run folder."""
+    if resume and begin is not None:
+        raise click.UsageError("--resume or --from, not both")
     if gap is not None:
         changes = (*changes, f"solver.gap={gap!r}")
     if seed is not None:
@@ -101,7 +105,12 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None
         config = replace(config, output=replace(config.output, csv=True))
     config = _refined(config, refine)
     name = config.problem.name or folder.resolve().name
-    _run(config, folder, out, as_json, name, resume)
+    previous = None
+    if begin is not None:
+        from meio_jax.plan import load
+
+        previous = load(begin)
+    _run(config, folder, out, as_json, name, resume, previous=previous)
 
 
 @main.command()
@@ -436,7 +445,7 @@ def _config(source: Path, changes):
 
 def _run(
     config, tables, out: Path | None, as_json: bool, name: str, resume=False, *,
-    log: _Log | None = None, start=None, finish=None,
+    log: _Log | None = None, start=None, finish=None, previous=None,
 ) -> None:  # fmt: skip
     """Plans tables, or the folder that holds them, into a run folder, and exits."""
     begin, log = time.perf_counter(), log or _Log()
@@ -462,10 +471,16 @@ def _run(
 
     mark = digest(examined.tables)
     start = _newest(home, name, mark, log) if resume else start
+    if previous is not None:
+        start = previous.checkpoint
+        log.line(
+            f"start    from the prices of a plan after {start.evaluations} evaluations"
+        )
     show, keeper = _Progress(log), _Keeper(home, name, log)
     plan = plan_examined(
-        examined, config, show, start=start, keep=keeper, input_digest=mark
-    )
+        examined, config, show, start=start, keep=keeper, input_digest=mark,
+        previous=previous,
+    )  # fmt: skip
     show.end()
     outcome = _simulated(examined, config, plan, mark, log)
     plan.facts["command_seconds"] = round(time.perf_counter() - begin, 1)
@@ -757,6 +772,7 @@ def _summary(log: _Log, plan, config, out: Path, outcome) -> None:
             f"dearest  {node} {resource}: one more {unit} is worth up to "
             f"{rows['price'].max():.3g} {config.units.currency} a {config.units.period}"
         )
+    _show_orders(log, plan, config.units)
     found = plan.facts.get("refinement")
     if found:
         log.line(
@@ -766,6 +782,38 @@ def _summary(log: _Log, plan, config, out: Path, outcome) -> None:
     if outcome is not None:
         _show_outcome(log, outcome)
     log.line(f"time     {plan.facts['command_seconds']} s, results in {out}")
+
+
+def _show_orders(log: _Log, plan, units) -> None:
+    """What to order and to send in the first period, depots that are full, and how far
+    targets moved."""
+    first = plan.targets["period"].iloc[0] if len(plan.targets) else ""
+    rows = plan.buys[plan.buys["order_period"] == first]
+    if len(plan.buys):
+        log.line(
+            f"buy      {first}: {rows['quantity'].sum():,.0f} units for "
+            f"{rows['cost'].sum():,.0f} {units.currency}, {len(rows):,} orders to "
+            f"{rows['vendor'].nunique():,} vendors"
+        )
+    rows = plan.transfers[plan.transfers["ship_period"] == first]
+    if len(plan.transfers):
+        log.line(
+            f"send     {first}: {rows['quantity'].sum():,.0f} units in {len(rows):,} "
+            "transfers"
+        )
+    priced = plan.depots[plan.depots["price"] > 1e-9].sort_values("price")
+    for _, row in priced.drop_duplicates(["node", "resource"], keep="last").iterrows():
+        unit = units.volume if row["resource"] == "storage" else "unit"
+        unit = units.currency if row["resource"] == "budget" else unit
+        what = f"{row['node']} {row['resource']}".strip()
+        worth = f"{row['price']:.3g} {units.currency} a {units.period}"
+        log.line(f"         {what} is scarce: one more {unit} is worth {worth}")
+    value = plan.kpis.set_index("metric")["value"]
+    if "targets moved" in value:
+        log.line(
+            f"moved    {value['targets moved']:.1%} of targets, by "
+            f"{value['moved since previous']:.1%} of all units, since the previous plan"
+        )
 
 
 if __name__ == "__main__":

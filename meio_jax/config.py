@@ -109,11 +109,13 @@ class Problem(_Section):
       tables: folder of the tables, relative to the TOML file.
       name: shown in reports.
       horizon: periods planned.
+      budget: money that the orders of a period may cost; 0 means no limit.
     """
 
     tables: str = _option(".", _text)
     name: str = _option("", partial(_text, empty=True))
     horizon: int = _count(13, low=1, high=10_000)
+    budget: float = _amount(0.0)
 
 
 @dataclass(frozen=True)

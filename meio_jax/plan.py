@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from meio_jax.explain import Explanation
 
-TABLES = ("targets", "prices", "service", "kpis")
+TABLES = (
+    "targets", "buys", "transfers", "prices", "depots", "service", "kpis",
+)  # fmt: skip
 SAVED = (*TABLES, "exceptions")  # which follow from the others
 
 
@@ -42,7 +44,11 @@ class Plan:
         much of the distance lies in targets and prices ("model") and how much in
         greedy fulfilment ("fulfilment").
       targets: order-up-to level by item, node and period, and what it consists of.
+      buys: orders to vendors in every period, whole units: those of the first period
+        are to be placed, later ones follow if demand is as expected.
+      transfers: what depots send to nodes, the same.
       prices: price, use and value of every limited capacity.
+      depots: the same of depots and the budget, and stock expected there.
       service: demand and units on promise by region, speed and size class.
       kpis: totals.
       facts: versions, options, seeds, seconds: what `run.json` holds.
@@ -53,7 +59,10 @@ class Plan:
     cost: float
     bound: float
     targets: pandas.DataFrame
+    buys: pandas.DataFrame
+    transfers: pandas.DataFrame
     prices: pandas.DataFrame
+    depots: pandas.DataFrame
     service: pandas.DataFrame
     kpis: pandas.DataFrame
     facts: dict[str, Any] = field(default_factory=dict)

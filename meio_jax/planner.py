@@ -88,6 +88,7 @@ class Solution(NamedTuple):
         group.
       evaluations: of the full dual.
       lifts: factor of each group on the tree kernel's cost of a shortage in planning.
+      rations: targets of each group at the charges asked for, units.
       history: lines of the log.
     """
 
@@ -103,6 +104,7 @@ class Solution(NamedTuple):
     tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
     evaluations: int
     lifts: tuple[float, ...]
+    rations: tuple[Float[np.ndarray, "points items periods nodes"], ...]
     history: tuple[Progress, ...]
 
     @property
@@ -151,6 +153,7 @@ def solve_problem(
     start: Place | None = None,
     keep: Callable[[Place], None] | None = None,
     refine: Refine | None = None,
+    charges: tuple[Float[np.ndarray, "points items"], ...] = (),
 ) -> Solution:
     """Prices, bound and plan of a problem on a sample of scenarios.
 
@@ -165,10 +168,13 @@ def solve_problem(
       refine: given the plan's targets, its tolls, and what to call with the money of
         every step, gives other whole targets. They are evaluated, and cut where they
         are above a capacity.
+      charges: of each group, money per unit of stock and period that items pay where
+        what they share is scarce, rising: `Solution.rations` are targets at these.
     """
     with jax.enable_x64(True):
         run = _Run(problem, sample, options, callback)
         run.begun, run.keep, run.refine = start, keep, refine
+        run.charges = charges
         return run.solve()
 
 
@@ -205,6 +211,7 @@ class _Run:
         self.before = 0  # stages of smoothing that an earlier run has done
         self.keep: Callable[[Place], None] | None = None
         self.refine: Refine | None = None
+        self.charges: tuple = ()
         self.free_value = 0.0  # of the dual, all items everywhere
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
@@ -253,6 +260,7 @@ class _Run:
             found = self._refined(self.refine, found, state)
         targets, outcomes, tolls, use = found
         cost = sum(o.cost for o in outcomes)
+        rations = self._rations(prices, targets)
         bound_prices = self._bound_prices(state, prices, dear)
         certificate = certify(
             self.given, self.sample, bound_prices, targets, outcomes, use,
@@ -262,7 +270,8 @@ class _Run:
         status = self._status(cost, certificate.low, use)
         return Solution(
             status, cost, certificate, free_value, prices, bound_prices, use, targets,
-            outcomes, tolls, dual.evaluations, self._lifts(), tuple(self.history),
+            outcomes, tolls, dual.evaluations, self._lifts(), rations,
+            tuple(self.history),
         )  # fmt: skip
 
     def _dtype(self):
@@ -271,21 +280,11 @@ class _Run:
 
     def _small(self) -> bool:
         """Whether exact solutions of all cells cost next to nothing."""
-        work = sum(len(g.items) * g.network.unit_cost.size for g in self.problem.groups)
-        return work * self.problem.periods <= SMALL
+        return is_small(self.problem)
 
     def _method(self) -> AbstractAscent:
-        options = self.options
-        stages = tuple(options.smoothing)
-        while self._small() and stages[-1] > 0.03:
-            stages = (*stages, 0.3 * stages[-1])
-        costs = np.concatenate(
-            [
-                g.network.unit_cost[np.isfinite(g.network.unit_cost)]
-                for g in self.problem.groups
-            ]
-        )
-        softness = 0.02 * max(float(np.median(costs)) if costs.size else 0.0, 1e-3)
+        options, stages = self.options, stages_of(self.problem, self.options)
+        softness = softness_of(self.problem)
         goal = min(options.gap, 5e-3), options.violation
         if options.method == "newton":
             return Newton(stages, softness, *goal)
@@ -706,6 +705,24 @@ class _Run:
             for k, y in enumerate(targets)
         )
 
+    def _rations(self, prices, targets):
+        """Targets at the charges, none above those at a smaller one."""
+        stage, found = self.method.stages[-1], []
+        for k, charges in enumerate(self.charges):
+            rows, node = self.dual.rows[k], self.problem.groups[k].network.node
+            y, parts = targets[k], []
+            for charge in charges:
+                more = self._chunk(np.broadcast_to(charge[:, None, None], y.shape), k)
+                dearer = replace(rows, tilt=rows.tilt + more)
+                part = self.dual.look(
+                    dearer, prices[:, node], self._chunk(y, k), stage,
+                    self.method.softness * stage,
+                )  # fmt: skip
+                y = np.minimum(self._unchunk(part.target, k), y)
+                parts.append(y)
+            found.append(np.stack(parts))
+        return tuple(found)
+
     def _status(self, cost, bound, use) -> str:
         if violation(self.problem, use) > 0:
             return "over_capacity"
@@ -729,6 +746,29 @@ class _Run:
             self.keep(Place(prices, prices / max(lifts), stage, count, lifts))
         if self.callback is not None and self.callback(line):
             self.stopped = True
+
+
+def is_small(problem: Problem) -> bool:
+    """Whether exact solutions of all cells cost next to nothing."""
+    work = sum(len(g.items) * g.network.unit_cost.size for g in problem.groups)
+    return work * problem.periods <= SMALL
+
+
+def stages_of(problem: Problem, options: Solver) -> tuple[float, ...]:
+    """Falling widths of the smoothing; small problems go on to narrow ones."""
+    stages = tuple(options.smoothing)
+    while is_small(problem) and stages[-1] > 0.03:
+        stages = (*stages, 0.3 * stages[-1])
+    return stages
+
+
+def softness_of(problem: Problem) -> float:
+    """Temperature of the choice between nodes, money per unit, at stage 1."""
+    costs = [
+        g.network.unit_cost[np.isfinite(g.network.unit_cost)] for g in problem.groups
+    ]
+    every = np.concatenate(costs)
+    return 0.02 * max(float(np.median(every)) if every.size else 0.0, 1e-3)
 
 
 def coarse_group(group: Group, limit: int = CLASSES) -> Group:

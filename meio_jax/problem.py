@@ -120,11 +120,13 @@ class Group(eqx.Module):
     """Items that see the same buildings, their demand and their starting stock.
 
     Attributes:
-      stock: units on hand when the plan starts; None where the user gave no inventory,
-        and then the plan starts from what the first period's unconstrained targets
-        would have left.
+      stock: units on hand and on their way when the plan starts; None where the user
+        gave no inventory, and then the plan starts from what the first period's
+        unconstrained targets would have left.
       waits: whether customers wait for stock, and are paid for every period; else what
         is not served is lost.
+      due: what of the stock is on its way, by the period in which it arrives; None for
+        nothing.
     """
 
     network: Network
@@ -132,6 +134,7 @@ class Group(eqx.Module):
     demand: Demand
     stock: Float[np.ndarray, "items nodes"] | None
     waits: bool = eqx.field(static=True, default=False)
+    due: Float[np.ndarray, "items periods nodes"] | None = None
 
 
 class Problem(eqx.Module):
@@ -205,4 +208,5 @@ def take_items(group: Group, chosen: Int[np.ndarray, " chosen"]) -> Group:
         std=group.demand.std[cells],
     )
     stock = None if group.stock is None else group.stock[chosen]
-    return Group(group.network, items, demand, stock, group.waits)
+    due = None if group.due is None else group.due[chosen]
+    return Group(group.network, items, demand, stock, group.waits, due)

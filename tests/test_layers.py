@@ -22,7 +22,8 @@ LEFT = {  # each room and the rooms that it may import
     "recover": "problem scenarios kernels dual",
     "planner": "config problem network scenarios kernels dual recover",
     "sim": "faults config problem network scenarios kernels dual recover planner",
-    "tables": "faults config problem network stats",
+    "supply": "config problem kernels",
+    "tables": "faults config problem network stats supply",
     "checkpoint": "faults",
     "report": "faults",
     "whatif": "faults",
@@ -37,8 +38,12 @@ LEFT = {  # each room and the rooms that it may import
     "runs": "faults checkpoint config problem scenarios dual recover sim tables plan"
     " outcome",
     "api": "faults checkpoint config problem network scenarios kernels dual recover"
-    " planner sim tables plan instances outcome runs whatif",
+    " planner sim supply tables plan instances outcome runs whatif",
 }
+LEFT["replan"] = (
+    "faults checkpoint config problem scenarios dual recover planner supply tables plan"
+    " runs"
+)
 LEFT["cli"] = " ".join(LEFT)  # it alone sees them all
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
@@ -223,10 +224,18 @@ def _alike(routes, nodes: int):
 
 
 def start_state(group, system, policy, paths: int, longest: int):
-    """The problem's stock, or the policy's first targets, on the shelf."""
+    """The problem's stock, what is due on its way, or the policy's first targets, on
+    the shelf."""
     first = policy.target[0] if group.stock is None else jnp.asarray(group.stock.T)
-    shelf = jnp.repeat(first[:, :, None].astype(jnp.float32), paths, axis=2)
-    return empty_state(system, shelf, longest - 1)
+    wide = lambda x: jnp.repeat(x[..., None].astype(jnp.float32), paths, axis=-1)
+    if group.stock is None or group.due is None:
+        return empty_state(system, wide(first), longest - 1)
+    due = jnp.moveaxis(jnp.asarray(group.due), 0, 2)  # periods nodes items
+    state = empty_state(
+        system, wide(first - due.sum(axis=0)), max(longest - 1, len(due))
+    )
+    pipeline = state.pipeline.at[: len(due)].set(wide(due))
+    return eqx.tree_at(lambda s: s.pipeline, state, pipeline)
 
 
 def _record(name, systems, limits, trace, warm) -> Record:

@@ -26,7 +26,7 @@ class Now(NamedTuple):
 
     period: Int[Array, ""]
     demand: Float[Array, "classes items paths"] | Orders
-    lead: Int[Array, "nodes paths"]
+    lead: Int[Array, "nodes *items paths"]
     regime: Int[Array, " paths"]
     routes: Routes | Tries | None
 

@@ -59,7 +59,7 @@ def run(
         period, paths, routes, (storage, inbound, outbound, overage) = today
         rooms = Rooms(storage, inbound, outbound, overage, limits.waiting)
         now = tuple(
-            Now(period, p.demand, p.lead, p.regime, r)
+            Now(period, p.demand, _by_item(p.lead), p.regime, r)
             for p, r in zip(paths, routes, strict=True)
         )
         done = start_period(world, states, rooms)
@@ -72,6 +72,11 @@ def run(
     by_period = tuple(x.T for x in by_period)
     days = jnp.arange(count), paths, routes, by_period
     return Trace(*lax.scan(jax.checkpoint(step), states, days))
+
+
+def _by_item(lead):
+    """Lead times with an axis of items, of size 1 where all items share them."""
+    return lead if lead.ndim == 3 else lead[:, None]
 
 
 simulate_paths = jax.jit(run, static_argnames=("slots", "phases"))
@@ -131,8 +136,8 @@ def keep_order(lead):
     """Lead times of orders that never overtake each other.
 
     Args:
-      lead: lead times as drawn, "periods nodes paths".
+      lead: lead times as drawn, "periods nodes paths", or by item before paths.
     """
-    period = np.arange(len(lead))[:, None, None]
+    period = np.arange(len(lead)).reshape(-1, *[1] * (np.ndim(lead) - 1))
     arrival = np.maximum.accumulate(period + np.asarray(lead), axis=0)
     return arrival - period

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from meio_jax.sim.layered import Layered
 from meio_jax.sim.period import Now, Period, World, changed, share_of
 from meio_jax.sim.system import State, System, View
 
@@ -39,7 +40,8 @@ def order(world: World, now: tuple[Now, ...], period: Period) -> Period:
     for system, policy, today, state, ledger in every:
         state = changed(state, owed=_older(state.owed))
         depths, placed = _depths(system), jnp.zeros_like(state.on_hand)
-        wrong = ((today.lead < 0) | (today.lead > len(state.pipeline))).any(axis=0)
+        wrong = (today.lead < 0) | (today.lead > len(state.pipeline))
+        wrong = wrong.any(axis=(0, 1))
         for depth in reversed(range(int(depths.max()) + 1)):
             rows = _rows(np.flatnonzero(depths == depth))
             units = policy.order(look(system, state, today.period))[rows]
@@ -87,7 +89,7 @@ def receive(world: World, now: tuple[Now, ...], period: Period) -> Period:
             got[k] = got[k].at[rows].set(taken[k])
             for parent in np.flatnonzero(depths[k] == depth).tolist():
                 if parent in system.children:
-                    share = share_of(system, now[k].period)
+                    share = _shared(world, k, state, parent, now[k].period)
                     state, units = _supply(system, state, parent, share)
                     sent[k] = sent[k].at[_rows(system.children[parent])].set(units)
             states[k] = state
@@ -129,7 +131,7 @@ def _outside(system: System, units):
 
 def _after(steps, units, lead):
     """What of the units arrives so many periods after it was sent."""
-    return jnp.where((lead == steps)[:, None, :], units, 0)
+    return jnp.where(lead == steps, units, 0)
 
 
 def _move(pipeline, sent, lead):
@@ -151,6 +153,17 @@ def _supply(system: System, state: State, parent: int, share):
         units = units + sent
     on_hand = state.on_hand.at[parent].set(stock)
     return changed(state, on_hand=on_hand, owed=owed), units
+
+
+def _shared(world: World, k: int, state: State, parent: int, period):
+    """How a supplier divides what is scarce."""
+    system, policy = world.systems[k], world.policies[k]
+    share = share_of(system, period)
+    if not isinstance(policy, Layered):
+        return share
+    rows = np.array(system.children[parent])
+    coming = state.pipeline.sum(axis=0) + state.waiting
+    return policy.ration(rows, (state.on_hand + coming)[rows], share)
 
 
 def _admit(world: World, tier, due, room, period):

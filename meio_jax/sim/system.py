@@ -90,12 +90,13 @@ class Paths(eqx.Module):
     Attributes:
       demand: units of each class; where sales are lost and fulfilment has routes also
         as orders, with leading axes of periods and parts of a period.
-      lead: periods until what is sent to a node in a period arrives.
+      lead: periods until what is sent to a node in a period arrives, the same for all
+        items or by item.
       regime: regime of load of a period.
     """
 
     demand: Float[Array, "periods classes items paths"] | Orders
-    lead: Int[Array, "periods nodes paths"]
+    lead: Int[Array, "periods nodes paths"] | Int[Array, "periods nodes items paths"]
     regime: Int[Array, "periods paths"]
 
 

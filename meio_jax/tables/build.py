@@ -23,6 +23,8 @@ class Labels:
       speeds: speed names, the quickest first.
       periods: labels of the planned periods.
       size_classes: names of the groups.
+      depots: nodes without ship options that supply others or are bought for.
+      vendors: names of vendors.
     """
 
     items: tuple[str, ...]
@@ -31,6 +33,8 @@ class Labels:
     speeds: tuple[str, ...]
     periods: tuple[str, ...]
     size_classes: tuple[str, ...]
+    depots: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
 
 
 def build(clean, calendar) -> tuple[Problem, Labels]:
@@ -43,6 +47,7 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
     items, ship = clean.items.reset_index(drop=True), clean.ship_options
     stocking = set(ship["node"])
     nodes = [n for n in clean.nodes["node"] if n in stocking]
+    above = {*clean.lanes["source"], *clean.vendors["node"]} - stocking
     speeds = clean.speeds.sort_values("promise_days", kind="stable")
     labels = Labels(
         items=tuple(items["item"]),
@@ -51,6 +56,8 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
         speeds=tuple(speeds["speed"]),
         periods=tuple(calendar.labels),
         size_classes=tuple(size for size, _ in _kinds(items)),
+        depots=tuple(n for n in clean.nodes["node"] if n in above),
+        vendors=tuple(dict.fromkeys(clean.vendors["vendor"])),
     )
     kind, cells, slots, weight = _demand_cells(clean, calendar, labels)
     limits = _limits(clean, labels)
@@ -60,13 +67,15 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
         rows = np.flatnonzero(here)
         demand = _group_demand(cells, rows, len(items))
         network = _network(clean, labels, size_class, items.iloc[rows], demand)
+        stock, due = _stock(clean, labels, rows, network)
         groups.append(
             Group(
                 network=network,
                 items=_items(clean, labels, rows, network),
                 demand=demand,
-                stock=_stock(clean, labels, rows, network),
+                stock=stock,
                 waits=waits,
+                due=due,
             )
         )
     problem = Problem(
@@ -88,7 +97,8 @@ def _kinds(items) -> list[tuple[str, bool]]:
     return list(dict.fromkeys(zip(items["size_class"], items["waits"], strict=True)))
 
 
-def _codes(values: pd.Series, names: tuple[str, ...]) -> np.ndarray:
+def codes(values: pd.Series, names: tuple[str, ...]) -> np.ndarray:
+    """Position of each value among the names; -1 where it is none of them."""
     return pd.Index(names).get_indexer(pd.Index(values))
 
 
@@ -97,13 +107,13 @@ def _demand_cells(clean, calendar, labels):
     weight = np.zeros(0)
     if clean.history is not None:
         kind, frame, value = "history", clean.history, "quantity"
-        slot = _codes(frame["period"], calendar.history)
+        slot = codes(frame["period"], calendar.history)
         slots = len(calendar.history)
     elif clean.scenarios is not None:
         kind, frame, value = "scenarios", clean.scenarios, "quantity"
         names = tuple(dict.fromkeys(frame["scenario"]))
-        code = _codes(frame["scenario"], names)
-        period = _codes(frame["period"], calendar.labels)
+        code = codes(frame["scenario"], names)
+        period = codes(frame["period"], calendar.labels)
         keep = period >= 0
         frame, code, period = frame[keep], code[keep], period[keep]
         slots = len(names) * len(labels.periods)
@@ -111,18 +121,18 @@ def _demand_cells(clean, calendar, labels):
         weight = np.full(len(names), 1 / len(names))
         if "weight" in clean.scenarios:
             each = clean.scenarios.drop_duplicates("scenario")
-            weight[_codes(each["scenario"], names)] = each["weight"].to_numpy(float)
+            weight[codes(each["scenario"], names)] = each["weight"].to_numpy(float)
             weight = weight / weight.sum()
     else:
         kind, frame, value = "forecast", clean.demand, "mean"
-        slot = _codes(frame["period"], calendar.labels)
+        slot = codes(frame["period"], calendar.labels)
         keep = slot >= 0
         frame, slot = frame[keep], slot[keep]
         slots = len(labels.periods)
     columns = dict(
-        item=_codes(frame["item"], labels.items),
+        item=codes(frame["item"], labels.items),
         slot=slot,
-        region=_codes(frame["region"], labels.regions),
+        region=codes(frame["region"], labels.regions),
         quantity=frame[value].to_numpy(float),
         std=frame["std"].to_numpy(float)
         if kind == "forecast"
@@ -149,8 +159,8 @@ def _limits(clean, labels):
     shape = len(labels.nodes), len(labels.periods)
     limits = {r: np.full(shape, np.inf) for r in RESOURCES}
     frame = clean.capacities
-    node = _codes(frame["node"], labels.nodes)
-    period = _codes(frame["period"], labels.periods)
+    node = codes(frame["node"], labels.nodes)
+    period = codes(frame["period"], labels.periods)
     value = frame["capacity"].to_numpy(float)
     for name, limit in limits.items():
         keep = (frame["resource"] == name).to_numpy(bool) & (node >= 0)
@@ -162,9 +172,9 @@ def _overage(clean, labels):
     """Money per unit of volume above storage and period."""
     cost = np.zeros((len(labels.nodes), len(labels.periods)))
     frame = clean.capacities
-    node = _codes(frame["node"], labels.nodes)
+    node = codes(frame["node"], labels.nodes)
     keep = (frame["resource"] == "storage").to_numpy(bool) & (node >= 0)
-    period = _codes(frame["period"], labels.periods)
+    period = codes(frame["period"], labels.periods)
     cost[node[keep], period[keep]] = frame["overage_cost"].to_numpy(float)[keep]
     return cost
 
@@ -187,7 +197,7 @@ def _network(clean, labels, size_class, items, demand) -> Network:
     arrays = {k: np.stack([p[k] for p in parts], axis=1) for k in _SERVICE}
     region = np.array([p["region"] for p in parts])
     share = np.array([p["share"] for p in parts])
-    lead_mean, lead_std = _leads(clean, labels, node)
+    lead_mean, lead_std = _leads(clean, labels, node, items)
     spread = 1.0 if items["waits"].all() else float(1 + lead_mean.mean())
     arrays["unit_cost"] /= spread
     arrays["cost_per_weight"] /= spread
@@ -220,12 +230,12 @@ def _offers(clean, labels, node):
     ship = clean.ship_options
     place = np.full(len(labels.nodes), -1)
     place[node] = np.arange(len(node))
-    at = place[_codes(ship["node"], labels.nodes)]
+    at = place[codes(ship["node"], labels.nodes)]
     keep = at >= 0
     index = (
         at[keep],
-        _codes(ship["region"], labels.regions)[keep],
-        _codes(ship["speed"], labels.speeds)[keep],
+        codes(ship["region"], labels.regions)[keep],
+        codes(ship["speed"], labels.speeds)[keep],
     )
     out["unit_cost"][index] = ship["unit_cost"].to_numpy(float)[keep]
     out["cost_per_weight"][index] = ship["cost_per_weight"].to_numpy(float)[keep]
@@ -239,7 +249,7 @@ def _mix(clean, labels, size_class):
     mix = clean.speed_mix
     mix = mix[(mix["size_class"] == size_class).to_numpy(bool)]
     out = np.zeros(shape)
-    index = _codes(mix["region"], labels.regions), _codes(mix["speed"], labels.speeds)
+    index = codes(mix["region"], labels.regions), codes(mix["speed"], labels.speeds)
     out[index] = mix["share"].to_numpy(float)
     return out
 
@@ -292,15 +302,22 @@ def _parts(clean, labels, offers, mix):
     return parts
 
 
-def _leads(clean, labels, node):
-    """Lead time into each node: that of its quickest lane; 0 where none leads there."""
+def _leads(clean, labels, node, items):
+    """Lead time into each node: that of its quickest lane; where none leads there that
+    of vendors who deliver to it, the median of the items' quickest; else 0."""
     mean, std = np.zeros(len(node)), np.zeros(len(node))
     lanes = clean.lanes.sort_values("lead_time", kind="stable")
     lanes = lanes.drop_duplicates("destination").set_index("destination")
+    offers = clean.vendors[clean.vendors["item"].isin(set(items["item"]))]
+    offers = offers.sort_values("lead_time", kind="stable")
+    offers = offers.drop_duplicates(["item", "node"])
+    direct = offers.groupby("node")[["lead_time", "lead_time_std"]].median()
     for k, n in enumerate(node):
-        if labels.nodes[n] in lanes.index:
-            lane = lanes.loc[labels.nodes[n]]
-            mean[k], std[k] = lane["lead_time"], lane["lead_time_std"]
+        for table in (lanes, direct):
+            if labels.nodes[n] in table.index:
+                row = table.loc[labels.nodes[n]]
+                mean[k], std[k] = row["lead_time"], row["lead_time_std"]
+                break
     return mean, std
 
 
@@ -313,7 +330,7 @@ def _items(clean, labels, rows, network) -> Items:
     holding = column("holding_cost")[:, None] + column("unit_volume")[:, None] * storage
     shape = len(rows), len(labels.periods), len(network.node)
     lower, upper = np.zeros(shape), np.full(shape, np.inf)
-    at = partial(_place, labels, rows, network)
+    at = partial(place_in, labels, rows, network)
     i, n, keep = at(clean.item_nodes)
     own = clean.item_nodes[keep]
     value = own["holding_cost"].to_numpy(float)
@@ -322,7 +339,7 @@ def _items(clean, labels, rows, network) -> Items:
     upper[i, :, n] = own["max_stock"].to_numpy(float)[:, None]
     i, n, keep = at(clean.fixed_targets)
     fixed = clean.fixed_targets[keep]
-    period = _codes(fixed["period"], labels.periods)
+    period = codes(fixed["period"], labels.periods)
     value = fixed["quantity"].to_numpy(float)
     lower[i, period, n] = upper[i, period, n] = value
     return Items(
@@ -338,22 +355,28 @@ def _items(clean, labels, rows, network) -> Items:
     )
 
 
-def _place(labels, rows, network, frame):
+def place_in(labels, rows, network, frame):
     """Item and node of each row of a table in a group, and which rows are in it."""
     item = np.full(len(labels.items), -1)
     item[rows] = np.arange(len(rows))
     node = np.full(len(labels.nodes) + 1, -1)
     node[network.node] = np.arange(len(network.node))
-    i = item[_codes(frame["item"], labels.items)]
-    n = node[_codes(frame["node"], labels.nodes)]
+    i = item[codes(frame["item"], labels.items)]
+    n = node[codes(frame["node"], labels.nodes)]
     keep = (i >= 0) & (n >= 0)
     return i[keep], n[keep], keep
 
 
 def _stock(clean, labels, rows, network):
+    """Inventory position of each node, and what of it is on its way."""
     if clean.inventory.empty:
-        return None
-    i, n, keep = _place(labels, rows, network, clean.inventory)
-    stock = np.zeros((len(rows), len(network.node)))
-    np.add.at(stock, (i, n), clean.inventory[keep]["on_hand"].to_numpy(float))
-    return stock
+        return None, None
+    i, n, keep = place_in(labels, rows, network, clean.inventory)
+    own = clean.inventory[keep]
+    period = codes(own["period"], labels.periods)
+    on_order = own["on_order"].to_numpy(float)
+    due = np.zeros((len(rows), len(labels.periods), len(network.node)))
+    np.add.at(due, (i, period, n), on_order)
+    stock = due.sum(axis=1)
+    np.add.at(stock, (i, n), own["on_hand"].to_numpy(float))
+    return stock, due if on_order.any() else None

@@ -27,7 +27,71 @@ def check_values(book: Book, journal: Journal) -> None:
         _check_weights(book.sheets["scenarios"], journal)
     if "demand" in book.sheets:
         _check_spread(book.sheets["demand"], journal)
+    if "vendors" in book.sheets:
+        _check_offers(book.sheets["vendors"], journal)
+    if "inventory" in book.sheets:
+        _check_stock(book.sheets["inventory"], journal)
     check_promises(book, journal)
+
+
+def _check_offers(sheet: Sheet, journal: Journal) -> None:
+    """Notes offers of which no order can be placed."""
+    least, most = sheet.filled("moq"), sheet.filled("capacity")
+    multiple = sheet.filled("order_multiple")
+    journal.rows(
+        "E42",
+        "vendors.moq",
+        np.flatnonzero(least > most),
+        sheet.place,
+        lambda row: (
+            f"moq = {sheet.cell('moq', row)} is above capacity = "
+            f"{sheet.cell('capacity', row)}: no order is possible"
+        ),
+        "Lower moq, or raise capacity: it is the most units of one order",
+    )
+    journal.rows(
+        "E42",
+        "vendors.order_multiple",
+        np.flatnonzero((np.ceil(least / multiple) * multiple > most) & (least <= most)),
+        sheet.place,
+        lambda row: (
+            f"no multiple of order_multiple = {sheet.cell('order_multiple', row)} lies "
+            "between moq and capacity: no order is possible"
+        ),
+        "Correct moq, order_multiple or capacity",
+    )
+    journal.rows(
+        "E42",
+        "vendors.capacity",
+        np.flatnonzero((multiple > most) & (least <= most) & (least == 0)),
+        sheet.place,
+        lambda row: (
+            f"order_multiple = {sheet.cell('order_multiple', row)} is above capacity "
+            f"= {sheet.cell('capacity', row)}: no order is possible"
+        ),
+        "Raise capacity: it is the most units of one order",
+    )
+
+
+def _check_stock(sheet: Sheet, journal: Journal) -> None:
+    """Notes stock of an item at a node that is said to be on hand twice."""
+    item, node = sheet.text["item"], sheet.text["node"]
+    held = np.flatnonzero(sheet.filled("on_hand") > 0)
+    cell = item.codes[held] * len(node.values) + node.codes[held]
+    _, first, inverse = np.unique(cell, return_index=True, return_inverse=True)
+    again = held[first[inverse] != np.arange(len(held))]
+    before = dict(zip(held.tolist(), held[first[inverse]].tolist(), strict=True))
+    journal.rows(
+        "E43",
+        "inventory.on_hand",
+        again,
+        sheet.place,
+        lambda row: (
+            f"on_hand of item '{shown(item[row])}' at '{shown(node[row])}' is also "
+            f"given at {sheet.place(before[row])}"
+        ),
+        "on_hand is stock now: give it once; rows of later periods have on_order alone",
+    )
 
 
 def _check_penalties(sheet: Sheet, journal: Journal) -> None:

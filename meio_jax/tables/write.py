@@ -81,6 +81,34 @@ def targets_table(
     return table
 
 
+def compared(
+    targets: pd.DataFrame, before: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Targets with those of an earlier plan beside them, and how far they moved.
+
+    Args:
+      targets: of a plan.
+      before: of the earlier one; cells that it does not have stay empty.
+
+    Returns:
+      The table, and metrics over the cells that both have: mean move of a target as a
+      share of the mean target, and the share of targets that moved.
+    """
+    keys = ["item", "node", "period"]
+    old = before.loc[:, keys].astype({"period": str})
+    old = old.assign(old=before["order_up_to"].to_numpy(float))
+    here = targets[keys].assign(period=targets["period"].astype(str))
+    found = here.merge(old, how="left", on=keys)["old"].to_numpy(float)
+    known = np.isfinite(found)
+    now = targets["order_up_to"].to_numpy(float)[known]
+    move = np.abs(now - found[known])
+    metrics = {
+        "moved since previous": float(move.sum() / max(now.sum(), 1e-12)),
+        "targets moved": float((move > 1e-9).mean()) if len(move) else 0.0,
+    }
+    return targets.assign(previous=found), metrics
+
+
 def _orders(group, target, outcome):
     """Orders z_t = y_t - y_(t-1) + E s_(t-1), units; nan where the start is unknown."""
     left = np.roll(target - outcome.shipped, 1, axis=1)
@@ -237,11 +265,16 @@ def places_of(nodes: pd.DataFrame, labels: Labels) -> dict[str, list[float]]:
     }
 
 
-def kpis_table(problem, solution) -> pd.DataFrame:
+def kpis_table(problem, solution, more: dict[str, float]) -> pd.DataFrame:
     """Totals of the plan on its scenarios, per period where they are money or units.
 
     A removal is an item, node and period in which more than half a unit would have to
     be taken out, because targets fall faster than stock is sold.
+
+    Args:
+      problem: the problem.
+      solution: its plan.
+      more: metrics of the layers above.
     """
     periods = problem.periods
     outcomes = solution.outcomes
@@ -277,6 +310,7 @@ def kpis_table(problem, solution) -> pd.DataFrame:
         "fullest capacity": float(fullest),
         "removals": float(len(removed)),
         "removed units per period": float(removed.sum()) / periods,
+        **more,
     }
     return pd.DataFrame(
         {"policy": "plan", "metric": list(rows), "value": list(rows.values())}

@@ -69,13 +69,16 @@ def make_plan(folder, seed: int = 0) -> Plan:
     prices["price_regime_2"] = prices["price"]
     for name in ("price", "price_regime_1", "price_regime_2"):
         prices[f"bound_{name}"] = prices[name]
-    none = pd.DataFrame()
     facts = {
         "name": "hand", "lifts": [LIFT, 1.0], "tables": str(folder),
         "input_digest": digest(examined.tables), "options": config.to_dict(),
         "given": sorted(config.given),
     }  # fmt: skip
-    return Plan("gap_above_target", 1.0, 0.5, targets, prices, none, none, facts)
+    none = dict.fromkeys(("buys", "transfers", "depots", "service", "kpis"), EMPTY)
+    return Plan(
+        status="gap_above_target", cost=1.0, bound=0.5, targets=targets, prices=prices,
+        facts=facts, **none,
+    )  # fmt: skip
 
 
-RESOURCES = ("storage", "inbound", "outbound")
+RESOURCES, EMPTY = ("storage", "inbound", "outbound"), pd.DataFrame()

@@ -1,0 +1,1 @@
+"""Layers above fulfilment: what to buy from whom, and what to send where."""

@@ -1,0 +1,189 @@
+"""The plan of the layers above fulfilment: levels, offers, orders and transfers."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from meio_jax.config import Scenarios
+from meio_jax.problem import Group, Problem
+from meio_jax.supply.chain import Limits, Supply, lane_costs, sources
+from meio_jax.supply.draws import lead_demand
+from meio_jax.supply.levels import (
+    Case,
+    Choice,
+    Curve,
+    Prices,
+    choose,
+    curve_of,
+    level_costs,
+    make_case,
+)
+from meio_jax.supply.schedule import Ledger, Ways, project
+
+
+class GroupSupply(NamedTuple):
+    """What a group buys and sends.
+
+    Attributes:
+      group: the group.
+      supply: what lies above it.
+      curve: how scarce stock is divided: the DC -> FC allocation rule.
+      choice: offers and echelon levels.
+      case: the buying problem of each offer.
+      ways: sources and lead times.
+      ledger: units of every period.
+      lane_cost: money per unit on the way from its source to each node.
+    """
+
+    group: Group
+    supply: Supply
+    curve: Curve
+    choice: Choice
+    case: Case
+    ways: Ways
+    ledger: Ledger
+    lane_cost: Float[np.ndarray, "items nodes"]
+
+
+class SupplyPlan(NamedTuple):
+    """The layers above fulfilment.
+
+    Attributes:
+      groups: of the problem.
+      prices: of depots and the budget, and what is used of them.
+      limits: capacities.
+    """
+
+    groups: tuple[GroupSupply, ...]
+    prices: Prices
+    limits: Limits
+
+
+class Below(NamedTuple):
+    """What fulfilment plans for a group.
+
+    Attributes:
+      targets: order-up-to levels of nodes, units.
+      rations: the same at rising charges, as from `levels.charges_of`.
+      charges: these.
+      shipped: expected shipments of a period, units.
+    """
+
+    targets: Float[np.ndarray, "items periods nodes"]
+    rations: Float[np.ndarray, "points items periods nodes"]
+    charges: Float[np.ndarray, "points items"]
+    shipped: Float[np.ndarray, "items periods nodes"]
+
+
+def plan_supply(
+    problem: Problem,
+    supplies: tuple[Supply, ...],
+    limits: Limits,
+    below: tuple[Below, ...],
+    options: Scenarios,
+    *,
+    frozen: Limits | None = None,
+) -> SupplyPlan:
+    """Buys and transfers on top of a plan of the fulfilment layer.
+
+    The prices of the nodes' capacities are those of the plan; what a node may hold at
+    most is its target there. Depots get what targets ask for and ration by the price of
+    stock; the echelon is bought for by what that leaves short.
+
+    Args:
+      problem: the problem.
+      supplies: what lies above each group.
+      limits: of depots and budget.
+      below: of each group, what fulfilment plans.
+      options: of the scenarios that the plan was made on.
+      frozen: prices of depots and budget to plan at, instead of seeking them.
+    """
+    made = [
+        _prepare(problem, *each, options)
+        for each in zip(problem.groups, supplies, below, strict=True)
+    ]
+    cases, curves, routes, costs, lost = zip(*made, strict=True)
+    items = tuple(s.offers.item for s in supplies)
+    counts = tuple(len(g.items) for g in problem.groups)
+    choices, prices = choose(cases, items, counts, limits, lost, frozen)
+    groups = []
+    for k, group in enumerate(problem.groups):
+        groups.append(
+            _scheduled(
+                group,
+                supplies[k],
+                below[k],
+                cases[k],
+                curves[k],
+                routes[k],
+                costs[k],
+                choices[k],
+            )
+        )
+    return SupplyPlan(tuple(groups), prices, limits)
+
+
+def _prepare(problem, group: Group, supply: Supply, below: Below, options: Scenarios):
+    """The buying problems of a group: case, curve, sources by offer, lane costs, and
+    what each offer cannot bring to where it is asked for."""
+    items, offers = group.items, supply.offers
+    lead = lead_demand(
+        problem, group, offers, seed=options.seed, block=options.block,
+        recent=options.recent, common=options.common,
+    )  # fmt: skip
+    curve = curve_of(below.targets, below.rations, below.charges)
+    cost = lane_costs(supply.lanes, items.volume, items.weight)
+    waiting = np.where(np.isfinite(supply.lanes.lead), supply.lanes.lead, 0)
+    landed = cost + items.holding.min(axis=1)[:, None, None] * waiting
+    own = offers.item
+    source = sources(landed[own], offers.serves)
+    flow = below.shipped.mean(axis=1)[own]
+    depots = range(len(supply.depot))
+    share = np.stack([(flow * (source == d)).sum(axis=1) for d in depots], axis=1)
+    total = share.sum(axis=1, keepdims=True)
+    even = offers.serves / np.maximum(offers.serves.sum(axis=1, keepdims=True), 1)
+    share = np.where(total > 0, share / np.maximum(total, 1e-12), even)
+    case = make_case(group, supply, lead, curve, share)
+    return case, curve, source, (cost, landed), flow.sum(axis=1) - total[:, 0]
+
+
+def _scheduled(
+    group, supply, below, case: Case, curve, source, costs, choice: Choice
+) -> GroupSupply:
+    """The group's orders and transfers at what was chosen for its items."""
+    cost, landed = costs
+    depots, offers = len(supply.depot), supply.offers
+    chosen, has = np.maximum(choice.offer, 0), choice.offer >= 0
+    of = lambda x, none: (
+        np.where(has.reshape(-1, *[1] * (x.ndim - 1)), x[chosen], none)
+        if len(x)
+        else np.broadcast_to(none, (len(has), *x.shape[1:]))
+    )
+    everywhere = np.ones((len(has), depots), bool)
+    source = np.where(has[:, None], of(source, -1), sources(landed, everywhere))
+    row, column = np.arange(len(has))[:, None], np.arange(source.shape[1])[None]
+    reached = source >= 0
+    lane = np.where(reached, cost[row, np.maximum(source, 0), column], 0.0)
+    mean = supply.lanes.lead[np.maximum(source, 0), column]
+    mean = np.where(reached, mean, group.network.lead_mean[None])
+    ways = Ways(
+        source,
+        np.rint(mean).astype(int),
+        np.rint(of(offers.lead.mean(axis=1), 0)).astype(int),
+        of(case.share, 0.0),
+    )
+    hold = lambda period, level: _level_cost(case, choice, period, level)
+    due = np.zeros(below.shipped.shape) if group.due is None else group.due
+    ledger = project(
+        supply, ways, choice, curve, below.shipped, group.stock, due, hold
+    )  # fmt: skip
+    return GroupSupply(group, supply, curve, choice, case, ways, ledger, lane)
+
+
+def _level_cost(case: Case, choice: Choice, period: int, level):
+    """C of levels of the items' offers; 0 where there is none."""
+    has = choice.offer >= 0
+    out = np.zeros(len(has))
+    out[has] = level_costs(case.take(choice.offer[has]), period, level[has])
+    return out

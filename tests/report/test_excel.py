@@ -37,6 +37,9 @@ def short(made):
     )
     targets.loc[0, ["shortage_cost", "expected_fill_rate"]] = 70.0, 0.25
     targets.loc[1, ["days_of_supply", "holding_cost"]] = 9e3, 40.0
+    targets["previous"] = targets["order_up_to"] + 1  # too little to tell
+    targets.loc[3, ["order_up_to", "previous", "safety_stock"]] = 30.0, 40.0, 5.0
+    targets.loc[3, "holding_cost"] = 2.0
     return Run("run", replace(made.plan, prices=prices, targets=targets), made.outcome)
 
 
@@ -50,6 +53,9 @@ def test_the_run_folder_holds_every_exception(made, short, tmp_path):
     assert table["money"].tolist() == sorted(table["money"], reverse=True)
     row = table[table["kind"] == "over_capacity"].iloc[0]
     assert (row["quantity"], row["money"], row["item"]) == (5, 10, "")
+    (moved,) = table[table["kind"] == "moved"].to_dict("records")
+    assert (moved["quantity"], moved["money"]) == (-10, 4)
+    assert moved["sentence"].endswith("its target moved from 40 to 30.")
     assert table["sentence"].tolist() == found["sentence"].tolist()
     assert len(pd.read_csv(saved / "exceptions.csv")) == len(table)
     assert tuple(pd.read_parquet(made.home / "exceptions.parquet")) == COLUMNS

@@ -141,7 +141,10 @@ def plan_examined(
     )  # fmt: skip
     rows = solution.targets, solution.rations, charges, solution.outcomes
     below = tuple(Below(y, r, c, o.shipped) for y, r, c, o in zip(*rows, strict=True))
-    supply = plan_supply(problem, supplies, limits, below, options)
+    supply = plan_supply(
+        problem, supplies, limits, below, options,
+        crossing=config.problem.orders_cross,
+    )  # fmt: skip
     device = jax.devices()[0]
     facts = {
         "name": config.problem.name,

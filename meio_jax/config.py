@@ -110,12 +110,16 @@ class Problem(_Section):
       name: shown in reports.
       horizon: periods planned.
       budget: money that the orders of a period may cost; 0 means no limit.
+      orders_cross: whether every order to a vendor has a lead time of its own, so that
+        a later one may arrive first; else one late order delays all after it, and much
+        more stock is needed.
     """
 
     tables: str = _option(".", _text)
     name: str = _option("", partial(_text, empty=True))
     horizon: int = _count(13, low=1, high=10_000)
     budget: float = _amount(0.0)
+    orders_cross: bool = _option(True, _flag)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from meio_jax.recover.round import round_targets
 from meio_jax.recover.sharpen import sharpen
 from meio_jax.recover.units import (
     absence_costs,
+    cell_costs,
     shortage_cost,
     unit_values,
     whole_optimum,
@@ -89,6 +90,8 @@ class Solution(NamedTuple):
       evaluations: of the full dual.
       lifts: factor of each group on the tree kernel's cost of a shortage in planning.
       rations: targets of each group at the charges asked for, units.
+      overrides: what targets that the user fixed cost more than free ones of the same
+        item and period, at the prices, money.
       history: lines of the log.
     """
 
@@ -105,6 +108,7 @@ class Solution(NamedTuple):
     evaluations: int
     lifts: tuple[float, ...]
     rations: tuple[Float[np.ndarray, "points items periods nodes"], ...]
+    overrides: tuple[Float[np.ndarray, "items periods"], ...]
     history: tuple[Progress, ...]
 
     @property
@@ -261,6 +265,7 @@ class _Run:
         targets, outcomes, tolls, use = found
         cost = sum(o.cost for o in outcomes)
         rations = self._rations(prices, targets)
+        overrides = self._overrides(prices, targets)
         bound_prices = self._bound_prices(state, prices, dear)
         certificate = certify(
             self.given, self.sample, bound_prices, targets, outcomes, use,
@@ -271,7 +276,7 @@ class _Run:
         return Solution(
             status, cost, certificate, free_value, prices, bound_prices, use, targets,
             outcomes, tolls, dual.evaluations, self._lifts(), rations,
-            tuple(self.history),
+            overrides,            tuple(self.history),
         )  # fmt: skip
 
     def _dtype(self):
@@ -721,6 +726,32 @@ class _Run:
                 y = np.minimum(self._unchunk(part.target, k), y)
                 parts.append(y)
             found.append(np.stack(parts))
+        return tuple(found)
+
+    def _overrides(self, prices, targets):
+        """What fixed targets cost at the prices, under the tree kernel."""
+        found, stage = [], self.method.stages[-1]
+        for k, group in enumerate(self.problem.groups):
+            items, rows = group.items, self.dual.rows[k]
+            fixed = (items.lower == items.upper) & (items.upper > 0)
+            if not fixed.any():
+                found.append(np.zeros(targets[k].shape[:2]))
+                continue
+            most = rows.atoms.max(axis=(1, 3, 4))[..., None]  # demand of all classes
+            free = self._chunk(fixed, k) > 0
+            lower = jnp.where(free, 0, rows.lower)
+            upper = jnp.where(free, jnp.maximum(most, rows.lower), rows.upper)
+            open_ = replace(rows, lower=lower, upper=upper)
+            own = jnp.asarray(prices[:, group.network.node])
+            held = self._chunk(targets[k], k)
+            best = self.dual.look(
+                open_, own, held, stage, self.method.softness * stage
+            ).target
+            best = self._chunk(np.rint(self._unchunk(best, k)), k)
+            best = whole_optimum(open_, own, best, steps=12)
+            more = cell_costs(open_, own, held) - cell_costs(open_, own, best)
+            more = np.asarray(more, float).reshape(-1, self.problem.periods)
+            found.append(np.where(fixed.any(axis=2), more[: len(items)], 0))
         return tuple(found)
 
     def _status(self, cost, bound, use) -> str:

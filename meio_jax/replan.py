@@ -301,7 +301,7 @@ class Replanner:
         alone = replace(self.problem, groups=(group,))
         return plan_supply(
             alone, (supply,), self.limits, (below,), self.config.scenarios,
-            frozen=self.depot_prices,
+            crossing=self.config.problem.orders_cross, frozen=self.depot_prices,
         )  # fmt: skip
 
     def _frames(self, item: str, k: int, i: int, targets, made, begin) -> ItemPlan:

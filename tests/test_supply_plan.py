@@ -215,3 +215,26 @@ def test_a_plan_made_from_another_says_what_moved(plan, solved, tmp_path):
     )
     assert value["targets moved"] < 0.5  # the same tables: it does not jump
     assert plan.targets["previous"].isna().all()
+
+
+def test_an_override_says_what_it_costs(tmp_path):
+    head = "item,node,period,quantity,reason"
+
+    def run(name, quantity):
+        row = f"B,EAST,{WEEKS[1]},{quantity},asked for by the site"
+        files = added("fixed_targets.csv", head, row)
+        return solve(write(tmp_path / name, files), config=options())
+
+    free = solve(write(tmp_path / "free", tiny()), config=options())
+    usual = free.targets.set_index(["item", "node", "period"])["order_up_to"]
+    best = int(usual["B", "EAST", WEEKS[1]])
+    costs = []
+    for more in (0, 6):
+        plan = run(str(more), best + more)
+        rows = plan.targets[plan.targets["override_cost"] != 0]
+        value = plan.kpis.set_index("metric")["value"]["override cost per period"]
+        assert_allclose(value, plan.targets["override_cost"].sum() / 3, atol=1e-9)
+        assert set(rows["held_by"]) <= {"fixed"}
+        costs.append(value)
+    assert costs[1] > costs[0] >= -0.2  # what it was anyway costs next to nothing
+    assert not free.targets["override_cost"].any()

@@ -102,7 +102,9 @@ def plans(lab: Lab, solution):
     charges = tuple(map(charges_of, lab.problem.groups))
     rows = solution.targets, solution.rations, charges, solution.outcomes
     below = tuple(Below(y, r, c, o.shipped) for y, r, c, o in zip(*rows, strict=True))
-    make = lambda s: plan_supply(lab.problem, s, lab.limits, below, lab.options)
+    make = lambda s, crossing=True: plan_supply(
+        lab.problem, s, lab.limits, below, lab.options, crossing=crossing
+    )
     sure = tuple(
         s._replace(offers=s.offers._replace(
             lead=np.repeat(s.offers.lead.mean(axis=1, keepdims=True), DRAWS, axis=1)
@@ -110,11 +112,13 @@ def plans(lab: Lab, solution):
         for s in lab.supplies
     )  # fmt: skip
     one, mean = make(lab.supplies), make(sure)
+    never = make(lab.supplies, crossing=False)
     return {
         "one decision": (one, None, True),
         "rationed in proportion": (one, None, False),
         "buy, then place": (one, pooled_levels(lab, one), False),
         "mean lead times": (mean, None, True),
+        "as if orders never crossed": (never, None, True),
     }
 
 

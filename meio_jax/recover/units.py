@@ -91,6 +91,23 @@ def shortage_cost(
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, target)).sum()
 
 
+@jax.jit
+def cell_costs(
+    rows: Rows, prices: Prices, target: Float[Array, "chunks cells nodes"]
+) -> Float[Array, "chunks cells"]:
+    """Tilted tree cost of each cell at the prices, short of what no target changes."""
+    prices = prices.astype(rows.atoms.dtype)
+
+    def chunk(part):
+        item, atoms, tilt, y = part
+        charge, drop = _cells(rows, prices, item)
+        stock = y @ rows.shape.member.T
+        short, _ = jax.vmap(exact_terms, in_axes=(1, None, 0))(atoms, rows.prob, stock)
+        return ((charge + tilt) * y).sum(axis=1) + (drop * short).sum(axis=(1, 2))
+
+    return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
+
+
 @partial(jax.jit, static_argnames=("steps",))
 def whole_optimum(
     rows: Rows,

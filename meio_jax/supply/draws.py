@@ -12,11 +12,11 @@ BATCH = 256  # offers whose paths are held at once
 
 
 class LeadDemand(NamedTuple):
-    """Draws of what happens between an order and the next one's arrival.
+    """Draws of what is ordered and has not arrived when an order's time comes.
 
     Attributes:
-      demand: units asked for from the order's period until the one that it serves.
-      arrival: period that it serves; the last one for all after it.
+      demand: units: what a period's stock is short of the order-up-to level.
+      arrival: period that the order of a period serves; the last one for all after it.
       prob: of each draw.
       mean: mean demand of an offer's item in each period, units.
       wait: periods from an order to what it serves.
@@ -31,15 +31,21 @@ class LeadDemand(NamedTuple):
 
 def lead_demand(
     problem: Problem, group: Group, offers: Offers, *, seed: int, block: int = 4,
-    recent: int = 0, common: float = 0.0,
+    recent: int = 0, common: float = 0.0, crossing: bool = True,
 ) -> LeadDemand:  # fmt: skip
-    """Demand over the lead times of offers, and over what is left of a review period.
+    """Demand that is on order: of the lead time, and since the last review.
 
-    The law is that of the plan's scenarios: blocks of history, the same for all items;
-    the user's own paths, whose last period is repeated; or forecasts, gamma with the
-    mean and the spread of the periods on the way. All periods meet the same draws, so
-    that levels do not move with noise. Orders are placed at the start of a period; one
-    that arrives in a later period is there when that period's demand comes.
+    A period's stock is the level less what is on order and less what has not been
+    ordered yet. What was asked for k periods ago was ordered at the next review, j <= k
+    periods ago, and is on order while that order's lead time is above j. Where orders
+    may cross each draws a lead time of its own, and the spread of what is on order is
+    far below that of the demand of one lead time (Zipkin 2000, ch. 7.5); else all wait
+    as long as the first.
+
+    The law of demand is that of the plan's scenarios: blocks of history, the same for
+    all items; the user's own paths, whose first and last periods are repeated before
+    and after; or forecasts, gamma with the mean and the spread of the periods on the
+    way. All periods meet the same draws, so that levels do not move with noise.
 
     Args:
       problem: periods, and where demand comes from.
@@ -49,47 +55,79 @@ def lead_demand(
       block: periods in a block of history.
       recent: last periods of history to draw from; 0 for all.
       common: coefficient of variation of the factor common to a forecast's items.
+      crossing: whether each order has a lead time of its own.
     """
     periods, draws = problem.periods, offers.lead.shape[1]
     if problem.kind == "scenarios":  # every scenario as often
         draws = len(problem.weight) * -(-draws // len(problem.weight))
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 5])))
-    at = rng.permutation(draws) * offers.lead.shape[1] // draws
-    dice = (rng.permutation(draws) + 0.5) / draws
-    wait = np.floor(offers.lead[:, at] + dice).astype(int)
-    wait = wait + rng.permutation(draws) % offers.review[:, None]
+    ages = int(np.ceil(offers.lead.max(initial=0))) + int(offers.review.max(initial=1))
+    out, wait = _outstanding(offers, draws, ages, crossing, rng)
     mean, std = national(problem, group)
-    path = periods + int(wait.max(initial=0))
     prob = np.full(draws, 1 / draws)
     begin = np.arange(periods)
+    served = begin + np.median(wait, axis=1).astype(int)[:, None]  # offers periods
     if problem.kind == "history":
         use = min(recent, problem.slots) if recent else problem.slots
-        block, length = min(block, use), max(path - periods, 1)
-        start = rng.integers(0, use - block + 1, size=(draws, -(-length // block)))
-        slot = (start[:, :, None] + np.arange(block)).reshape(draws, -1)[:, :length]
+        block = min(block, use)
+        start = rng.integers(0, use - block + 1, size=(draws, -(-ages // block)))
+        slot = (start[:, :, None] + np.arange(block)).reshape(draws, -1)[:, :ages]
         slot = slot + problem.slots - use
-        total = _on_paths(mean, offers.item, slot, wait, np.zeros(1, int))
+        total = _summed(lambda i, s: mean[i][:, slot], offers, out, served[:, :1])
         usual = mean[:, slot].mean(axis=(1, 2))[:, None]
     elif problem.kind == "scenarios":
         prob = np.tile(problem.weight, draws // len(problem.weight))
         prob = prob / prob.sum()
         length = problem.slots // len(problem.weight)
-        scenario = np.arange(draws) % len(problem.weight)
-        slot = np.minimum(np.arange(path), length - 1)
-        slot = scenario[:, None] * length + slot
-        total = _on_paths(mean, offers.item, slot, wait, begin)
-        usual = np.einsum("w,iwt->it", prob, mean[:, slot[:, :periods]])
+        path = mean.reshape(len(mean), len(problem.weight), length)
+        path = path[:, np.arange(draws) % len(problem.weight)]
+
+        def before(item, period):
+            at = np.clip(period[:, None] - 1 - np.arange(ages), 0, length - 1)
+            return path[item[:, None, None], np.arange(draws)[:, None], at[:, None]]
+
+        total = _summed(before, offers, out, served)
+        usual = np.einsum("w,iwt->it", prob, path)[:, np.minimum(begin, length - 1)]
     else:
-        slot = np.minimum(np.arange(path), problem.slots - 1)
-        level, spread = mean[:, slot], std[:, slot] ** 2 + (common * mean[:, slot]) ** 2
+        last = problem.slots - 1
+        variance = std**2 + (common * mean) ** 2
+
+        def sums(of):
+            at = lambda p: np.clip(p[:, None] - 1 - np.arange(ages), 0, last)
+            look = lambda i, p: of[i[:, None], at(p)][:, None]
+            return _summed(look, offers, out, served)
+
         rank = (rng.permutation(draws) + 0.5) / draws
-        total = _gamma(level, spread, offers.item, wait, begin, rank)
-        usual = level[:, :periods]
+        total = _gamma(sums(mean), sums(variance), rank)
+        usual = mean[:, np.minimum(begin, last)]
     shape = offers.size, periods
     arrival = np.minimum(begin[None, :, None] + wait[:, None], periods - 1)
     total = np.broadcast_to(total, (*shape, draws))
     usual = np.broadcast_to(usual, (len(mean), periods))
     return LeadDemand(total, arrival, prob, usual[offers.item], wait)
+
+
+def _outstanding(offers: Offers, draws: int, ages: int, crossing: bool, rng):
+    """Whether what was asked for so many periods ago has not arrived, offers by draws
+    by ages; and a wait of each draw, from an order to what it serves."""
+    shape = draws, ages if crossing else 1
+    many = offers.lead.shape[1]
+    level = (np.argsort(rng.random(shape), axis=0) * many) // draws  # strata
+    dice = (np.argsort(rng.random(shape), axis=0) + 0.5) / draws
+    phase = rng.permutation(draws)
+    age = np.arange(ages)
+    out = np.empty((offers.size, draws, ages), bool)
+    wait = np.empty((offers.size, draws), int)
+    for k in range(offers.size):
+        review = offers.review[k]
+        since = (phase % review)[:, None]  # periods since the last review
+        placed = since + review * ((age - since) // review)  # age of its order
+        own = np.maximum(placed, 0) if crossing else np.zeros_like(placed)
+        row = np.arange(draws)[:, None]
+        lead = np.floor(offers.lead[k][level[row, own]] + dice[row, own])
+        out[k] = (placed < 0) | (lead > placed)
+        wait[k] = (lead[:, 0] + since[:, 0]).astype(int)
+    return out, wait
 
 
 def national(problem: Problem, group: Group):
@@ -102,28 +140,29 @@ def national(problem: Problem, group: Group):
     return mean, np.sqrt(variance)
 
 
-def _on_paths(mean, item, slot, wait, begin):
-    """Sums of demand from periods on, as many as each draw waits, by paths of slots."""
-    draw = np.arange(len(slot))
-    total = np.zeros((len(item), len(begin), len(slot)))
-    for first in range(0, len(item), BATCH):
-        part = slice(first, min(first + BATCH, len(item)))
-        sums = np.cumsum(mean[item[part]][:, slot], axis=2)
-        sums = np.pad(sums, ((0, 0), (0, 0), (1, 0)))
-        row = np.arange(len(sums))[:, None, None]
-        end = begin[None, :, None] + wait[part][:, None]
-        total[part] = sums[row, draw, end] - sums[row, draw, begin[:, None]]
+def _summed(before, offers: Offers, out, served):
+    """Demand that has not arrived, offers by periods by draws.
+
+    Args:
+      before: demand of items before some periods, "offers draws ages", the youngest
+        first.
+      offers: whose items.
+      out: what has not arrived.
+      served: period that the order of each period serves, by offer.
+    """
+    total = np.zeros((offers.size, served.shape[1], out.shape[1]))
+    for first in range(0, offers.size, BATCH):
+        part = slice(first, min(first + BATCH, offers.size))
+        for t in range(served.shape[1]):
+            units = before(offers.item[part], served[part, t])
+            total[part, t] = (units * out[part]).sum(axis=2)
     return total
 
 
-def _gamma(level, variance, item, wait, begin, rank):
-    """Gamma sums of demand with the mean and variance of the periods waited for."""
+def _gamma(mean, variance, rank):
+    """Gamma quantiles with a mean and a variance."""
     from scipy.special import gammaincinv
 
-    sums = [np.pad(np.cumsum(x, axis=1), ((0, 0), (1, 0))) for x in (level, variance)]
-    end = begin[None, :, None] + wait[:, None]
-    row = item[:, None, None]
-    mean, spread = (x[row, end] - x[row, begin[:, None]] for x in sums)
-    random = (spread > 0) & (mean > 0)
-    shape = np.where(random, mean**2 / np.where(random, spread, 1), 1.0)
+    random = (variance > 0) & (mean > 0)
+    shape = np.where(random, mean**2 / np.where(random, variance, 1), 1.0)
     return np.where(random, gammaincinv(shape, rank) * mean / shape, mean)

@@ -83,6 +83,7 @@ def plan_supply(
     below: tuple[Below, ...],
     options: Scenarios,
     *,
+    crossing: bool = True,
     frozen: Limits | None = None,
 ) -> SupplyPlan:
     """Buys and transfers on top of a plan of the fulfilment layer.
@@ -97,10 +98,11 @@ def plan_supply(
       limits: of depots and budget.
       below: of each group, what fulfilment plans.
       options: of the scenarios that the plan was made on.
+      crossing: whether each order to a vendor has a lead time of its own.
       frozen: prices of depots and budget to plan at, instead of seeking them.
     """
     made = [
-        _prepare(problem, *each, options)
+        _prepare(problem, *each, options, crossing)
         for each in zip(problem.groups, supplies, below, strict=True)
     ]
     cases, curves, routes, costs, lost = zip(*made, strict=True)
@@ -124,13 +126,15 @@ def plan_supply(
     return SupplyPlan(tuple(groups), prices, limits)
 
 
-def _prepare(problem, group: Group, supply: Supply, below: Below, options: Scenarios):
+def _prepare(
+    problem, group: Group, supply: Supply, below: Below, options: Scenarios, crossing
+):
     """The buying problems of a group: case, curve, sources by offer, lane costs, and
     what each offer cannot bring to where it is asked for."""
     items, offers = group.items, supply.offers
     lead = lead_demand(
         problem, group, offers, seed=options.seed, block=options.block,
-        recent=options.recent, common=options.common,
+        recent=options.recent, common=options.common, crossing=crossing,
     )  # fmt: skip
     curve = curve_of(below.targets, below.rations, below.charges)
     cost = lane_costs(supply.lanes, items.volume, items.weight)

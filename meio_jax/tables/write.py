@@ -26,7 +26,9 @@ def targets_table(
     period where no inventory is given. `holding_cost` is money a period for what is
     left; `shortage_cost` is what the node's own demand above the target would cost if
     no other node shipped it: more than it will. `spill_limit` is what the node keeps
-    from customers who are not its own: 0 unless the plan was refined.
+    from customers who are not its own: 0 unless the plan was refined. `override_cost`:
+    what fixed targets of the item and period cost more than free ones would at the
+    prices, money, divided among them.
 
     Args:
       problem: the problem.
@@ -38,15 +40,17 @@ def targets_table(
     """
     parts = []
     kept = reserves or [np.zeros((1, 1, 1))] * len(problem.groups)
-    for group, target, outcome, keep in zip(
-        problem.groups, solution.targets, solution.outcomes, kept, strict=True
-    ):
+    for group, target, outcome, keep, more in zip(
+        problem.groups, solution.targets, solution.outcomes, kept, solution.overrides,
+        strict=True,
+    ):  # fmt: skip
         items, nodes = group.items, group.network.node
         shape = target.shape
         window = target - outcome.left
         own = np.maximum(outcome.own, 1e-12)
         fixed = (items.lower == items.upper) & (items.upper > 0)
         capped = target >= items.upper
+        each = more / np.maximum(fixed.sum(axis=2), 1)
         frame = pd.DataFrame(
             {
                 "item": _repeat(np.array(labels.items)[items.position], shape, 0),
@@ -68,6 +72,7 @@ def targets_table(
                 "holding_cost": (items.holding[:, None] * outcome.left).ravel(),
                 "shortage_cost": (items.penalty[:, None, None] * outcome.short).ravel(),
                 "spill_limit": _spread(np.moveaxis(keep, 2, 0), shape),
+                "override_cost": np.where(fixed, each[:, :, None], 0.0).ravel(),
                 "held_by": np.select(
                     [fixed.ravel(), capped.ravel()], ["fixed", "max_stock"], "economics"
                 ),
@@ -310,6 +315,7 @@ def kpis_table(problem, solution, more: dict[str, float]) -> pd.DataFrame:
         "fullest capacity": float(fullest),
         "removals": float(len(removed)),
         "removed units per period": float(removed.sum()) / periods,
+        "override cost per period": sum(map(np.sum, solution.overrides)) / periods,
         **more,
     }
     return pd.DataFrame(

@@ -235,3 +235,56 @@ def test_slopes_of_cost_are_those_of_differences():
         ends = [cost(*at[:k], x + s * 1e-5 * way, *at[k + 1 :]) for s in (1, -1)]
         assert_allclose((slope * way).sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-5)
         assert np.abs(slope).max() > 1e-2
+
+
+def store(rate, holding, backorder, low=-40.0, steps=100):
+    """h E(y - D)^+ + b E(D - y)^+ of a store with Poisson demand over its lead time."""
+    demand, prob = law(poisson(rate), 1)
+    curve = shortage(
+        demand, prob, holding + backorder, jnp.array(low), jnp.array(1.0), steps
+    )
+    curve = tilted(curve, jnp.array(float(holding)))
+    return curve._replace(value=curve.value - holding * (prob @ demand))
+
+
+def several(curve, count):
+    """Equal parts side by side."""
+    wide = lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x)))
+    return Curve(wide(curve.start), curve.step, wide(curve.value), wide(curve.rise))
+
+
+def over(curve, rate, steps):
+    """The curve after a Poisson lead time's demand."""
+    demand, prob = law(poisson(rate), 1)
+    return after_demand(curve, demand, prob, curve.start + demand[-1], steps)
+
+
+@pytest.mark.parametrize(
+    ("count", "rate", "lead", "h0", "h", "b", "optimum", "stock", "below"),
+    [
+        (3, 2, 1, 1, 1.5, 15, 15.450043, 7 + 3 * 4, 0.0587),
+        (5, 1, 2, 0.5, 1, 19, 14.531597, 13 + 5 * 3, 0.0389),
+    ],
+)
+def test_distribution_systems_cost_no_less_than_the_bound(
+    count, rate, lead, h0, h, b, optimum, stock, below
+):
+    # ORACLES D22, D23: local base stock, first come first served. Here the warehouse
+    # sees all stores and may divide as is best, and stores may lend stock: a bound,
+    # whose distance is what local control and committed stock cost: 5.9 and 3.9 %.
+    parts = several(store(rate, h, b), count)
+    under = upstream(divided(parts), jnp.array(float(h0)))
+    found = best(over(under, count * rate * lead, 200))
+    assert_allclose(1 - found.cost / optimum, below, atol=1e-4)
+    assert abs(found.stock - stock) <= 2
+
+
+def test_a_tree_of_depots_costs_no_less_than_the_bound():
+    # ORACLES D24: one depot, two below it, two stores each, h = 1/3, 2/3, 1, b = 20
+    parts = several(store(8, 1, 20), 2)
+    below = upstream(divided(parts), jnp.array(2 / 3))
+    middle = several(over(below, 16, 160), 2)
+    above = upstream(divided(middle), jnp.array(1 / 3))
+    found = best(over(above, 32, 300))
+    assert_allclose(1 - found.cost / 33.025503, 0.0325, atol=1e-4)
+    assert abs(found.stock - (33 + 2 * 18 + 4 * 14)) <= 2

@@ -27,7 +27,7 @@ def problem_of(name: str, units, **columns):
         "ship_options": {
             "node": "N", "region": regions, "speed": "any", "unit_cost": 0.1,
         },
-        name: {**cells, "quantity": units.ravel()},
+        name: {**cells, "mean" if name == "demand" else "quantity": units.ravel()},
     }  # fmt: skip
     for column, of in columns.items():
         frames[name][column] = of(cells)
@@ -56,10 +56,12 @@ def test_history_gives_its_own_mean_and_spread():
     assert (found.wait == 3).all()
 
 
-def test_random_leads_add_their_own_spread():
+def test_one_lead_time_for_all_adds_its_whole_spread():
     problem, units = history_problem()
     law = offers([0, 1], 1)._replace(lead=quantiles([6.0, 6.0], [2.0, 2.0], 2048))
-    found = lead_demand(problem, problem.groups[0], law, seed=1, block=1)
+    found = lead_demand(
+        problem, problem.groups[0], law, seed=1, block=1, crossing=False
+    )
     mean, var = units.mean(axis=1), units.var(axis=1)
     assert_allclose(found.wait.mean(axis=1), 6, rtol=0.01)
     wait = found.wait.var(axis=1)
@@ -68,10 +70,29 @@ def test_random_leads_add_their_own_spread():
     assert_allclose(found.demand[:, 0].var(axis=1), expected, rtol=0.15)
 
 
-def test_a_review_is_waited_for():
+def test_orders_that_cross_are_far_less_spread():
+    # ORACLES N6: Poisson(5) a period, leads 1, 2, 3 with chances 1/4, 1/2, 1/4: what is
+    # on order has mean 10 and variance 19.375, not the 22.5 of one lead time's demand
+    rng = np.random.default_rng(0)
+    units = rng.poisson(5.0, (1, 1, 4000))
+    problem = problem_of("history", units)
+    lead = np.repeat([1.0, 2.0, 2.0, 3.0], 2048)[None]
+    law = offers([0], 1)._replace(lead=lead)
+    for crossing, variance in ((True, 19.375), (False, 22.5)):
+        found = lead_demand(
+            problem, problem.groups[0], law, seed=1, block=1, crossing=crossing
+        ).demand[0, 0]
+        assert_allclose(found.mean(), 10, rtol=0.02)
+        assert_allclose(found.var(), variance, rtol=0.04)
+
+
+@pytest.mark.parametrize("crossing", [True, False])
+def test_a_review_is_waited_for(crossing):
     problem, units = history_problem()
     law = offers([0], 1, lead=1.0, review=3)._replace(lead=np.ones((1, 999)))
-    found = lead_demand(problem, problem.groups[0], law, seed=1, block=1)
+    found = lead_demand(
+        problem, problem.groups[0], law, seed=1, block=1, crossing=crossing
+    )
     assert np.bincount(found.wait[0]).tolist() == [0, 333, 333, 333]
     assert_allclose(found.demand[0, 0].mean(), 2 * units[0].mean(), rtol=0.05)
 
@@ -87,6 +108,16 @@ def test_the_users_paths_are_used_as_they_are():
     draws = found.demand[0]
     assert_allclose(draws, expected[:, np.arange(draws.shape[1]) % 2])
     assert_allclose(found.prob.reshape(-1, 2).sum(axis=0), [0.25, 0.75])
+
+
+def test_a_forecast_has_the_mean_and_spread_of_the_periods_on_the_way():
+    mean = np.array([[[4.0, 6.0, 8.0, 10.0]]])
+    problem = problem_of("demand", mean, std=lambda cells: np.full(4, 3.0))
+    law = offers([0], 1, lead=2.0)._replace(lead=np.full((1, 2048), 2.0))
+    found = lead_demand(problem, problem.groups[0], law, seed=0)
+    expected = [10, 14, 18, 20]  # of this period and the next; the last is repeated
+    assert_allclose(found.demand[0].mean(axis=1), expected, rtol=0.01)
+    assert_allclose(found.demand[0].var(axis=1), 18, rtol=0.03)
 
 
 @pytest.mark.parametrize(("mean", "std"), [(3.0, 1.0), (10.0, 9.0), (2.0, 0.0)])

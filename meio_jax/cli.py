@@ -206,6 +206,36 @@ def whatif(run: Path, words, periods, again, out, tables) -> None:
     )
 
 
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--item", required=True, help="Name of the item.")
+@click.option("--node", required=True, help="Name of the node.")
+@click.option("--period", help="Name of the period; all if not given.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw: .png, .svg, .pdf")
+@click.option("--since", type=click.Path(path_type=Path), help="An earlier run.")
+@click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
+def explain(run: Path, item, node, period, plot, since, tables) -> None:
+    """Why the target of an item at a node is what it is, in the run folder RUN.
+
+    Step by step, and the steps add up: demand, economics, prices of storage and flow,
+    sharing with other nodes, whole units, limits, and what fitting to capacity did.
+    --plot draws its target, stock and arrivals on fresh paths.
+    """
+    from meio_jax import load
+
+    _device()
+    plan, earlier = load(run), load(since) if since else None
+    found = plan.explain(item, node, period, since=earlier, tables=tables)
+    click.echo(str(found))
+    if plot is None:
+        return
+    from meio_jax.explain import simulate_fan
+    from meio_jax.report.fan import save
+
+    fan = simulate_fan(plan, item, node, tables=tables)
+    click.echo(f"picture  {save(fan, plot)}", err=True)
+
+
 CHANGES = 12  # that are printed
 
 
@@ -317,10 +347,12 @@ def demo(write: Path | None, out: Path | None, as_json: bool, refine: bool) -> N
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write.")
-def report(runs: tuple[Path, ...], out: Path | None) -> None:
+@click.option("--excel", type=click.Path(path_type=Path), help="Exceptions, as .xlsx.")
+def report(runs: tuple[Path, ...], out: Path | None, excel: Path | None) -> None:
     """Write the run folder RUNS as one page of HTML; several are compared.
 
-    The page is of the first run and goes into its folder as report.html.
+    The page is of the first run and goes into its folder as report.html. With --excel
+    its exceptions are written as a workbook, and the page only if --out is given too.
     """
     from meio_jax import load
     from meio_jax.outcome import load as load_outcome
@@ -331,8 +363,31 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
         plan, results = load(folder), folder / "simulation"
         outcome = load_outcome(results) if results.is_dir() else None
         found.append(Run(folder.resolve().name, plan, outcome))
+    if excel is not None:
+        from meio_jax.report.excel import write_excel
+
+        click.echo(f"written  {write_excel(found[0], excel)}", err=True)
+        if out is None:
+            return
     page = write(_told_apart(found), out or runs[0] / PAGE)
     click.echo(f"next     open {page if out is None else out}", err=True)
+
+
+@main.command()
+def doctor() -> None:
+    """Look at this machine: versions, devices, caches, and whether JAX works here."""
+    from meio_jax.doctor import examine
+
+    fixes = []
+    for found in examine():
+        mark = "  !" if found.fix else ""
+        click.echo(f"{found.name:<10}{found.says}{mark}")
+        fixes += [found.fix] if found.fix else []
+    if not fixes:
+        click.echo("ready")
+        return
+    click.echo(f"fix       {fixes[0]}")
+    sys.exit(BAD_INPUT)
 
 
 def _told_apart(runs: list):

@@ -19,9 +19,12 @@ from meio_jax.whatif import WhatIf, ask
 if TYPE_CHECKING:
     import pandas  # noqa: TID251
 
+    from meio_jax.explain import Explanation
+
 TABLES = (
     "targets", "buys", "transfers", "prices", "depots", "service", "kpis",
 )  # fmt: skip
+SAVED = (*TABLES, "exceptions")  # which follow from the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,15 @@ class Plan:
         if not math.isfinite(self.bound):
             return math.inf
         return (self.cost - self.bound) / max(abs(self.cost), 1e-12)
+
+    @property
+    def exceptions(self) -> pandas.DataFrame:
+        """What is over, short or lies too long, the dearest first: kind, item, node,
+        region, period, quantity, money a period, and a sentence."""
+        from meio_jax.report import Run
+        from meio_jax.report.excel import exceptions_table
+
+        return exceptions_table(Run(self.facts.get("name") or "plan", self))
 
     @property
     def checkpoint(self) -> checkpoints.Checkpoint:
@@ -126,7 +138,7 @@ class Plan:
             folder.parent.mkdir(parents=True, exist_ok=True)
             held = Path(tempfile.mkdtemp(prefix=".meio-", dir=folder.parent))
             held.chmod(0o755)
-            for name in TABLES:
+            for name in SAVED:
                 write_table(getattr(self, name), held / name, csv=csv)
             facts = {
                 "status": self.status,
@@ -169,6 +181,31 @@ class Plan:
         """
         known = lambda column: self.targets[column].unique()
         return ask(self.prices, capacity, cost=self.cost, bound=self.bound, known=known)
+
+    def explain(
+        self, item: str, node: str, period: str | None = None, *,
+        since: Plan | None = None, tables: Any = None,
+    ) -> Explanation:  # fmt: skip
+        """Why the targets of an item at a node are what they are, step by step.
+
+        The problem is built again from the tables; the next question needs seconds
+        less.
+
+        Args:
+          item: name.
+          node: name.
+          period: its name; all periods if not given.
+          since: an earlier plan, to say what changed and which price moved.
+          tables: those that the plan was made from, or their folder; where they were
+            then unless given.
+
+        Raises:
+          InputError: there is no such item, node or period, or the tables are not
+            those that the plan was made from.
+        """
+        from meio_jax.explain import explain
+
+        return explain(self, item, node, period, since=since, tables=tables)
 
     def report(self, path: str | Path, *, outcome: Any = None) -> Path:
         """Writes the plan as a page of HTML that needs nothing else.

@@ -238,13 +238,9 @@ def check_tables(plan: Plan, mark: str) -> str:
     Raises:
       InputError: it was made from others.
     """
-    place = f"run '{plan.facts.get('name') or 'plan'}'"
-    made = plan.facts.get("input_digest", mark)
-    if made != mark:
-        text = f"was made from other tables (digest {made}, these have {mark})"
-        hint = "Use it with the tables that it was made from, or solve again"
-        raise _refuse(place, text, hint)
-    return place
+    from meio_jax.tables.hashing import check_made_from
+
+    return check_made_from(plan.facts, mark)
 
 
 def _slots(problem, calendar, weeks):

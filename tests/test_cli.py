@@ -14,13 +14,13 @@ from tiny_folder import FAST, added, edited, write
 import meio_jax
 from meio_jax.cli import main
 from meio_jax.dual.ascend import Newton
-from meio_jax.plan import TABLES
+from meio_jax.plan import SAVED, TABLES
 from meio_jax.tables import write as tables_out
 
 SETS = [word for change in FAST for word in ("--set", change)]
 EXACT = ("--gap", "1e-6")  # more than four evaluations reach
 RUN = {"run.json", "metrics.jsonl", "log.txt", "state.npz"}
-RUN |= {f"{table}.parquet" for table in TABLES}
+RUN |= {f"{table}.parquet" for table in SAVED}
 
 
 def meio(*words):
@@ -179,7 +179,7 @@ def test_a_gap_out_of_range_is_refused(data):
 def test_solve_writes_a_run(run):
     answer, out = run
     assert answer.exit_code == 3  # the gap is not what was asked
-    assert names(out) == RUN | {f"{table}.csv" for table in TABLES}
+    assert names(out) == RUN | {f"{table}.csv" for table in SAVED}
     facts = strict_json((out / "run.json").read_text())  # nodes: those that ship
     assert facts["status"] == "gap_above_target"
     assert facts["scenarios"] == 8

@@ -27,9 +27,13 @@ LEFT = {  # each room and the rooms that it may import
     "checkpoint": "faults",
     "report": "faults",
     "whatif": "faults",
-    "plan": "faults checkpoint tables report whatif",
+    "explain": "faults checkpoint config problem scenarios kernels dual planner sim"
+    " tables",
+    "plan": "faults checkpoint tables report whatif explain",
     "instances": "",
     "stats": "",
+    "gloo": "",
+    "doctor": "kernels gloo",
     "outcome": "faults plan tables",
     "runs": "faults checkpoint config problem scenarios dual recover sim tables plan"
     " outcome",

@@ -14,11 +14,12 @@ from tiny_folder import added, edited, options, tiny, write
 import meio_jax
 from meio_jax.api import solve
 from meio_jax.faults import InputError
-from meio_jax.plan import TABLES
+from meio_jax.plan import SAVED, TABLES
 from meio_jax.tables import check_folder
 
 FITS = ("optimal_within_gap", "gap_above_target", "stopped")
 FILES = ("run.json", "metrics.jsonl", *(f"{name}.parquet" for name in TABLES))
+REST = ("state.npz", "exceptions.parquet")  # which a plan is read without
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +139,13 @@ def test_a_plan_that_was_saved_loads_equal(plan, bound, tmp_path):
     assert again.metrics == plan.metrics
     for name in TABLES:
         assert_frame_equal(getattr(again, name), getattr(plan, name))
-    assert {path.name for path in folder.iterdir()} == {*FILES, "state.npz"}
+    assert {path.name for path in folder.iterdir()} == {*FILES, *REST}
 
 
 def test_csv_is_written_beside_parquet(plan, tmp_path):
     folder = plan.save(tmp_path / "a", csv=True)
     names = {path.name for path in folder.iterdir()}
-    assert names == {"state.npz", *FILES} | {f"{name}.csv" for name in TABLES}
+    assert names == {*FILES, *REST} | {f"{name}.csv" for name in SAVED}
 
 
 def test_a_plan_goes_into_an_empty_folder_and_not_among_files(plan, tmp_path):

@@ -9,6 +9,7 @@ from meio_jax.report.run import OVER, Frame, Run
 from meio_jax.report.words import amount, count, percent, several, whole
 
 MOST, EACH = 50, 10  # rows in all; the dearest of each kind that are among them
+MOVED = 0.2  # of the earlier target, from which a move is told
 LONG = 2.0  # days of supply from so many medians on are excess
 COLUMNS = ("kind", "item", "node", "period", "quantity", "money", "sentence")
 
@@ -58,7 +59,8 @@ def _notes(run: Run) -> tuple[str, ...]:
         "short: what own demand above the target costs if no other node ships it (the "
         "most it can cost). excess: holding cost of stock beyond "
         f"{LONG:g} times the median days of supply. over capacity: at the "
-        "plan's price of the capacity; on paths: of the busiest path of twenty.",
+        "plan's price of the capacity; on paths: of the busiest path of twenty. moved: "
+        f"more than {MOVED:.0%} since the earlier plan; what it costs to hold.",
     ]
     if "shortage_cost" not in run.plan.targets:
         notes.append(
@@ -75,7 +77,7 @@ def all_exceptions(run: Run) -> Frame:
     """
     parts = [_over(run), _over_on_paths(run)]
     if "shortage_cost" in run.plan.targets:
-        parts += [_short(run), _excess(run)]
+        parts += [_short(run), _excess(run), _moved(run)]
     rows = [row for part in parts for row in part]
     found: Frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     order = ["money", "kind", "item", "node"]
@@ -154,4 +156,26 @@ def _excess(run: Run):
             "excess", str(r.item), str(r.node), str(r.period), r.order_up_to, r.money,
             f"{r.item} at {r.node}, {r.period}: its target of {whole(r.order_up_to)} "
             f"lasts {whole(r.days_of_supply)} days, the median is {whole(usual)}.",
+        )  # fmt: skip
+
+
+def _moved(run: Run):
+    """Targets that are far from those of the earlier plan, in the period that moved
+    most; none where there was no plan."""
+    rows = run.plan.targets
+    if "previous" not in rows:
+        return
+    rows = rows[rows["previous"].notna()]
+    move = rows["order_up_to"] - rows["previous"]
+    rows = rows.assign(move=move)
+    rows = rows[(move.abs() >= 2) & (move.abs() > MOVED * rows["previous"])]
+    left = rows["safety_stock"].clip(lower=1e-9)
+    unit = (rows["holding_cost"] / left).where(rows["safety_stock"] > 1e-6, 0.0)
+    rows = rows.assign(money=rows["move"].abs() * unit)
+    worst = rows.groupby(["item", "node"], sort=False)["money"].idxmax()
+    for r in rows.loc[worst].itertuples():
+        yield (
+            "moved", str(r.item), str(r.node), str(r.period), r.move, r.money,
+            f"{r.item} at {r.node}, {r.period}: its target moved from "
+            f"{whole(r.previous)} to {whole(r.order_up_to)}.",
         )  # fmt: skip

@@ -361,28 +361,32 @@ def _summary(trace, systems, warm: int):
     }
 
 
-def draw(found, path: Path) -> None:
-    """Costs by part, a bar a policy."""
+def draw(table, path: Path) -> None:
+    """What every other policy costs more than the first, by part."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7.4, 3.2), layout="constrained")
-    names = list(found)[::-1]
-    left = np.zeros(len(names))
-    for part, color in COLORS.items():
-        row = COSTS.index(part)
-        size = np.array([found[n]["money"][row].mean() for n in names]) / 1e3
-        axes.barh(names, size, left=left, color=color, label=part, height=0.62)
-        left = left + size
-    for y, (name, end) in enumerate(zip(names, left, strict=True)):
-        total = found[name]["money"].sum(axis=0)
-        axes.text(end, y, f"  {total.mean() / 1e3:,.1f}", va="center", fontsize=9)
-    axes.set_xlabel("thousand USD a week")
+    first, *names = table
+    for y, name in enumerate(names[::-1]):
+        ends = {True: 0.0, False: 0.0}
+        for part, color in COLORS.items():
+            more = table[name]["parts"][part] - table[first]["parts"][part]
+            left = ends[more > 0]
+            label = part if y == 0 else None
+            axes.barh(y, more, left=left, color=color, height=0.6, label=label)
+            ends[more > 0] += more
+        mean, low, high = table[name]["difference"]["difference"]
+        text = f"  {mean:+,.0f} ({low:,.0f} to {high:,.0f})"
+        axes.text(ends[True], y, text, va="center", fontsize=9)
+    axes.set_yticks(range(len(names)), names[::-1])
+    axes.axvline(0, color="#222222", linewidth=0.8)
+    axes.set_xlabel(f"USD a week more than {first}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlim(0, 1.12 * left.max())
-    axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False)
+    axes.set_xlim(right=1.5 * axes.get_xlim()[1])
+    axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.35, 1.0), frameon=False)
     figure.savefig(path, dpi=140)
 
 
@@ -424,7 +428,7 @@ def main() -> None:
         print(name, {k: v for k, v in row.items() if k != "parts"})
     record.write(gap=solution.gap, table=table)
     if not small:
-        draw(found, args.out / "result.png")
+        draw(table, args.out / "result.png")
 
 
 if __name__ == "__main__":

@@ -459,6 +459,34 @@ class _Run:
                 self._say(phase, state.evaluated.value, state)
         except KeyboardInterrupt:
             self.stopped = True
+        if self.stopped or phase != "ascend":
+            return state
+        return self._steadied(method, state, phase)
+
+    def _steadied(self, method, state, phase):
+        """The prices' means over time, of capacities that do not change, if the dual is
+        no lower there.
+
+        Where all periods are alike so are the best prices: the dual is concave, and at
+        the mean of points that are each other's shifts it is no lower than at them.
+        Newton's steps are cut price by price and do not keep that by themselves; prices
+        that differ without a cause move targets, and stock cannot leave as they fall.
+        """
+        dual, point = self.dual, state.point
+        capacity, full = self.planning.capacities, dual.spread(point.price)
+        same = (capacity == capacity[:, :, :1]).all(axis=2)
+        mean = np.where(same[:, :, None], full.mean(axis=2, keepdims=True), full)
+        if np.allclose(mean, full, rtol=1e-6, atol=1e-12):
+            return state
+        stage = method.stages[state.stage]
+        steady = dual.at(
+            dual.gather(mean), point.targets, stage=stage,
+            softness=method.softness * stage, curved=False,
+        )  # fmt: skip
+        if steady.value < point.value - 1e-9 * abs(point.value):
+            return state
+        state = state._replace(point=steady, evaluated=steady, steps=state.steps + 1)
+        self._say(phase, steady.value, state)
         return state
 
     def _calibrate(self, point):

@@ -197,6 +197,8 @@ class Solver(_Section):
       certify: items that the bound is taken from; more are closer, fewer are faster.
       chain: whether targets are raised, as far as capacities permit, to what the period
         before leaves, so that no plan asks for stock to be taken out.
+      devices: that share a process's items; 0 for as many as are visible and have
+        enough to do.
     """
 
     method: str = _word("newton", "newton", "adam", "sgd", "lbfgs")
@@ -213,6 +215,7 @@ class Solver(_Section):
     rounds: int = _count(5, low=1)
     certify: int = _count(48, low=2)
     chain: bool = _option(False, _flag)
+    devices: int = _count(0, low=0)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from meio_jax.config import Solver
 from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.prices import Dual
-from meio_jax.dual.rows import build_rows, take_chunks
+from meio_jax.dual.rows import CHUNK, build_rows, spread_rows
 from meio_jax.dual.use import window_tolls
+from meio_jax.mesh import crew_for, place
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
@@ -214,20 +215,23 @@ class _Run:
         """Rows, dual, ascent and evaluators."""
         coarse = tuple(coarse_group(g) for g in self.problem.groups)
         self.planning = eqx.tree_at(lambda p: p.groups, self.problem, coarse)
+        most = max(-(-len(g.items) // CHUNK) for g in coarse)
+        self.crew = crew_for(most, self.options.devices)
         rows = tuple(
-            build_rows(
-                self.planning, g, k, self.sample, count=self.options.levels,
+            spread_rows(
+                self.planning, g, k, self.sample, self.crew, count=self.options.levels,
                 atoms=self.options.atoms, dtype=self._dtype(),
             )
             for k, g in enumerate(coarse)
         )  # fmt: skip
-        self.dual = Dual(self.planning, rows)
+        self.dual = Dual(self.planning, rows, self.crew)
         self.method = self._method()
-        self.evaluators = tuple(
-            Evaluator(self.problem, k, self.sample) for k in range(len(coarse))
-        )
-        self.quick = tuple(
-            Evaluator(self.planning, k, self.sample) for k in range(len(coarse))
+        self.evaluators, self.quick = (
+            tuple(
+                Evaluator(problem, k, self.sample, crew=self.crew)
+                for k in range(len(coarse))
+            )
+            for problem in (self.problem, self.planning)
         )
 
     def targets_at(self, prices):
@@ -249,7 +253,7 @@ class _Run:
         price, wanted = self._sharpen(state, dear)
         prices = dual.spread(price)
         found = self._recover(prices, wanted, state)
-        if self.refine is not None and not self.stopped:
+        if self.refine is not None and not self._stop():
             found = self._refined(self.refine, found, state)
         targets, outcomes, tolls, use = found
         cost = sum(o.cost for o in outcomes)
@@ -257,6 +261,7 @@ class _Run:
         certificate = certify(
             self.given, self.sample, bound_prices, targets, outcomes, use,
             count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
+            crew=self.crew,
         )  # fmt: skip
         self._say("bound", certificate.low, state)
         status = self._status(cost, certificate.low, use)
@@ -377,7 +382,7 @@ class _Run:
 
         def say(value, over, price) -> bool:
             self._say("exact", value, state, over, price)
-            return self.stopped
+            return self._stop()
 
         found = sharpen(
             self.planning, self.sample, dual, state.point, chosen, self._unchunk,
@@ -394,7 +399,8 @@ class _Run:
         worth = []
         for rows, group in zip(self.dual.rows, self.planning.groups, strict=True):
             volume = np.asarray(rows.mean, float).sum(axis=(2, 3, 4)).reshape(-1)
-            worth.append(volume[: len(group.items)] * group.items.penalty)
+            volume = self.crew.gather(volume, len(group.items), rows.volume.shape[1])
+            worth.append(volume * group.items.penalty)
         share = 1.0 if self._small() else self.options.polish
         every = np.concatenate(worth)
         order = np.argsort(-every, kind="stable")
@@ -449,13 +455,18 @@ class _Run:
             while not method.terminate(self.dual, state) and state.steps < most:
                 late = time.perf_counter() - self.begin > options.time_limit
                 self.stopped |= bool(options.time_limit and late)
-                if self.stopped:
+                if self._stop():
                     break
                 state = method.step(self.dual, state)
                 self._say(phase, state.evaluated.value, state)
         except KeyboardInterrupt:
             self.stopped = True
         return state
+
+    def _stop(self) -> bool:
+        """Whether to stop, as the first of many processes has it."""
+        self.stopped = bool(self.crew.lead(np.array([self.stopped], float))[0])
+        return self.stopped
 
     def _calibrate(self, point):
         """Lifts K1's cost of a shortage to the slope that greedy fulfilment shows.
@@ -467,8 +478,8 @@ class _Run:
         trials = [self._trial(k) for k in range(len(self.dual.rows))]
         for _ in range(LIFTS):
             lifts = [
-                trial(np.asarray(y, float))
-                for trial, y in zip(trials, point.targets, strict=True)
+                trial(self._unchunk(y, k))
+                for k, (trial, y) in enumerate(zip(trials, point.targets, strict=True))
             ]
             self._lift(lifts)
             point = self._free(point.targets)
@@ -485,27 +496,29 @@ class _Run:
 
     def _trial(self, k):
         """What a tenth more stock saves under K3 over what it saves under K1."""
-        rows, group = self.dual.rows[k], self.planning.groups[k]
-        chunks, items = rows.volume.shape
+        group, count = self.planning.groups[k], self.options.levels
+        chunk = min(CHUNK, len(group.items))
+        chunks = -(-len(group.items) // chunk)
         picked = np.unique(np.linspace(0, chunks - 1, min(chunks, 6)).astype(int))
-        index = (picked[:, None] * items + np.arange(items)).ravel()
+        index = (picked[:, None] * chunk + np.arange(chunk)).ravel()
         index = index[index < len(group.items)]
         part = take_items(group, index)
         one = eqx.tree_at(lambda p: p.groups[k], self.planning, part)
         evaluator = Evaluator(one, k, self.sample)
-        sample = take_chunks(rows, picked)
-        sample = eqx.tree_at(lambda r: r.lift, sample, jnp.ones_like(sample.lift))
+        rows = build_rows(
+            one, part, k, self.sample, count=count, atoms=self.options.atoms,
+            dtype=self._dtype(), chunk=chunk, chunks=len(picked),
+        )  # fmt: skip
         toll = np.zeros(
             (self.problem.regimes, len(group.network.node), self.problem.periods)
         )
 
         def ratio(targets) -> float:
-            y = targets[picked]
-            flat = y.reshape(-1, self.problem.periods, y.shape[-1])[: len(index)]
-            device = jnp.asarray(y, rows.atoms.dtype)
-            held = np.einsum("in,itn->", part.items.holding, 0.1 * flat)
-            costs = [evaluator(flat * f, toll).cost for f in (1.0, 1.1)]
-            tree = [float(shortage_cost(sample, device * f)) for f in (1.0, 1.1)]
+            y = targets[index]
+            device = self._in_chunks(y, rows)
+            held = np.einsum("in,itn->", part.items.holding, 0.1 * y)
+            costs = [evaluator(y * f, toll).cost for f in (1.0, 1.1)]
+            tree = [float(shortage_cost(rows, device * f)) for f in (1.0, 1.1)]
             saved, seen = costs[0] - costs[1] + held, tree[0] - tree[1]
             return float(np.clip(saved / max(seen, 1e-12), 1.0, MOST_LIFT))
 
@@ -524,19 +537,24 @@ class _Run:
             self.dual.carried[group.network.node] += left
 
     def _unchunk(self, y, k) -> np.ndarray:
-        count = len(self.problem.groups[k].items)
-        y = np.asarray(y, float)
-        return y.reshape(-1, self.problem.periods, *y.shape[2:])[:count]
+        """By item and period, for the items of all processes."""
+        count, chunk = len(self.problem.groups[k].items), y.shape[1]
+        y = np.asarray(y, float).reshape(-1, self.problem.periods, *y.shape[2:])
+        return self.crew.gather(y, count, chunk // self.problem.periods)
 
     def _whole(self, targets):
         return tuple(self._unchunk(y, k) for k, y in enumerate(targets))
 
     def _chunk(self, y, k):
+        """A process's own part of what `_unchunk` gives, cut over its devices."""
         rows = self.dual.rows[k]
-        items = rows.volume.size
-        full = np.zeros((items, *y.shape[1:]))
+        first, last = self.crew.own(len(y), rows.volume.shape[1])
+        return self._in_chunks(y[first:last], rows)
+
+    def _in_chunks(self, y, rows):
+        full = np.zeros((rows.volume.size, *y.shape[1:]))
         full[: len(y)] = y
-        return jnp.asarray(full.reshape(rows.lower.shape), rows.atoms.dtype)
+        return place(full.reshape(rows.lower.shape), rows.atoms)
 
     def _recover(self, prices, wanted, state):
         """The best feasible targets found from fractional ones.
@@ -619,8 +637,8 @@ class _Run:
                     near = np.random.default_rng(probe).uniform(0.8, 1.2, prices.shape)
                     near = prices * (near if probe else 1)
                     best = whole_optimum(
-                        self.dual.rows[k], jnp.asarray(near[:, node]),
-                        self._chunk(y, k), steps=12,
+                        self.dual.rows[k], self._chunk(y, k),
+                        jnp.asarray(near[:, node]), steps=12,
                     )  # fmt: skip
                     y = self._unchunk(best, k)
             targets.append(y)

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from meio_jax.dual.lagrangian import Evaluation, evaluate
 from meio_jax.dual.rows import Rows
+from meio_jax.mesh import Crew
 from meio_jax.problem import Problem
 
 PASSES = 100  # over the atoms at most; the mean is below ten
@@ -45,11 +46,14 @@ class Dual:
 
     Concave, a sum over items, with derivative use - capacity (Danskin). Holds what does
     not change while prices do: the rows of each group, the limited capacities, and
-    the stock that the first receipts build on.
+    the stock that the first receipts build on. Of the rows a process has those of its
+    own items.
     """
 
-    def __init__(self, problem: Problem, rows: tuple[Rows, ...]):
-        self.problem, self.rows = problem, rows
+    def __init__(
+        self, problem: Problem, rows: tuple[Rows, ...], crew: Crew | None = None
+    ):
+        self.problem, self.rows, self.crew = problem, rows, crew or Crew()
         self.shape = problem.capacities.shape
         self.limited = np.flatnonzero(np.isfinite(problem.capacities))
         self.capacity = problem.capacities.reshape(-1)[self.limited]
@@ -109,7 +113,12 @@ class Dual:
     def at(
         self, price, targets, *, stage: float, softness: float, curved: bool
     ) -> Point:
-        """The smoothed dual at a price vector, searching from the given targets."""
+        """The smoothed dual at a price vector, searching from the given targets.
+
+        Of many processes each evaluates its own items; their sums meet once, and the
+        price is that of the first process. Targets stay where their items are.
+        """
+        price = self.crew.lead(np.asarray(price, float))
         full = self.spread(price)
         use = np.zeros(self.shape)
         value, parts = 0.0, []
@@ -127,14 +136,18 @@ class Dual:
             if curved:
                 self._add_curve(curve, part, np.asarray(rows.window), node)
         self.evaluations += 1
+        sums = np.concatenate([[value], use.ravel(), curve.ravel()])
+        value, use, curve = np.split(self.crew.total(sums), [1, 1 + use.size])
+        use, value = use.reshape(self.shape), float(value[0])
+        curve = curve.reshape(-1, self.limited.size)
         use[1, :, 0] -= self.carried
         value -= float(full[1, :, 0] @ self.carried) + float(price @ self.capacity)
         used = self.gather(use)
         return Point(
-            np.asarray(price, float), value, used, used - self.capacity, curve,
+            price, value, used, used - self.capacity, curve,
             tuple(p.target for p in parts), tuple(p.sent for p in parts),
             tuple(p.slope for p in parts),
-            max(float(p.residual) for p in parts),
+            self.crew.most(max(float(p.residual) for p in parts)),
         )  # fmt: skip
 
     def look(

@@ -22,10 +22,12 @@ from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import buckets, cumulate, serve_cost, service_levels
 from meio_jax.kernels.tree import TreeShape
+from meio_jax.mesh import Crew, assemble, mesh_of, replicate
 from meio_jax.problem import Group, Network, Problem
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import Sample, window_demand
 
+CHUNK = 8  # items worked on at once
 BY_ITEM = (
     "mean", "slot", "weight", "late_cost", "volume", "penalty", "holding", "paid",
 )  # fmt: skip
@@ -137,8 +139,9 @@ def build_rows(
     count: int,
     atoms: int,
     dtype=jnp.float32,
-    chunk: int = 8,
+    chunk: int = CHUNK,
     chunks: int = 0,
+    span: tuple[int, int] | None = None,
 ) -> Rows:
     """Draws a group's scenarios and keeps what the planner reads of them.
 
@@ -153,9 +156,11 @@ def build_rows(
       dtype: of the planning arithmetic.
       chunk: items drawn at once; fewer where there are fewer, unless `chunks` is given.
       chunks: least number of chunks, filled up with empty ones.
+      span: first and last of the chunks to build; all if not given.
     """
     network, items = group.network, group.items
     chunk = chunk if chunks else min(chunk, len(items))
+    begin, end = span or (0, -(-len(items) // chunk))
     source = SlotSource(problem, group, sample)
     regimes = problem.regimes
     average, prob = _averaging(sample.weight, atoms, regimes)
@@ -178,9 +183,8 @@ def build_rows(
         for x in (network.unit_cost, network.cost_per_weight, network.days_late)
     )
     parts = []
-    total = max(-(-len(items) // chunk), chunks)
-    for first in range(0, total * chunk, chunk):
-        last = max(min(first + chunk, len(items)), first)
+    for first in range(begin * chunk, max(end, begin + chunks) * chunk, chunk):
+        last = max(min(first + chunk, len(items), end * chunk), first)
         pad = first + chunk - last
         fill = lambda x, first=first, last=last, pad=pad: np.concatenate(
             [x[first:last], np.repeat(x[:1], pad, 0)]
@@ -240,14 +244,40 @@ def build_rows(
     )
 
 
-def take_chunks(rows: Rows, chosen) -> Rows:
-    """The rows of some chunks alone."""
-    return replace(rows, **_pick(rows.by_item | rows.by_cell, chosen))
+def by_chunks(rows: Rows) -> Rows:
+    """True in place of each array whose first axis is chunks, False of the others."""
+    cut = dict.fromkeys((*BY_ITEM, *BY_CELL), True)
+    return replace(jax.tree.map(lambda _: False, rows), **cut)
 
 
-@jax.jit
-def _pick(arrays, chosen):
-    return {name: value[chosen] for name, value in arrays.items()}
+def spread_rows(
+    problem: Problem, group: Group, index: int, sample: Sample, crew: Crew, **options
+) -> Rows:
+    """The rows of a process's own items, cut over its devices by chunks.
+
+    Args:
+      problem: the problem.
+      group: one of its groups.
+      index: which one.
+      sample: the scenarios.
+      crew: who works on which items.
+      **options: as of `build_rows`.
+    """
+    chunk = min(options.pop("chunk", CHUNK), len(group.items))
+    spans, each = crew.shares(-(-len(group.items) // chunk))
+    build = partial(
+        build_rows, problem, group, index, sample, chunk=chunk, chunks=each, **options
+    )
+    parts = crew.each(lambda _, span: build(span=span), spans)
+    if len(parts) == 1:
+        return parts[0]
+    cut = {
+        name: assemble([getattr(part, name) for part in parts])
+        for name in (*BY_ITEM, *BY_CELL)
+    }
+    put = partial(replicate, mesh=mesh_of(cut["atoms"]))
+    rest = {name: x for name, x in vars(parts[0]).items() if name not in cut}
+    return Rows(**cut, **jax.tree.map(put, rest))
 
 
 def _finite(x):

@@ -1,15 +1,34 @@
 """Single units under the tree kernel: what they are worth, and whole optima."""
 
-from functools import partial
+from functools import partial, wraps
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from meio_jax.dual.lagrangian import Prices, by_pool, charges, home_weights
-from meio_jax.dual.rows import Rows
+from meio_jax.dual.rows import Rows, by_chunks
 from meio_jax.kernels.cost import serve_cost, service_levels
 from meio_jax.kernels.tree import absence_cost, descend, exact_terms, unit_moves
+from meio_jax.mesh import mesh_of, on_mesh
+
+
+def by_device(body):
+    """The function of rows, targets and what is common to all, each device working on
+    its own chunks; what it returns is cut by chunks."""
+
+    @partial(jax.jit, static_argnames=("mesh", "options"))
+    def run(rows, target, *common, mesh, options):
+        inputs = by_chunks(rows), True, *[False] * len(common)
+        done = on_mesh(partial(body, **dict(options)), mesh, inputs, True)
+        return done(rows, target, *common)
+
+    @wraps(body)
+    def call(rows, target, *common, **options):
+        mesh, options = mesh_of(rows.atoms), tuple(options.items())
+        return run(rows, target, *common, mesh=mesh, options=options)
+
+    return call
 
 
 def _cells(rows: Rows, prices: Prices, item):
@@ -39,7 +58,7 @@ def _no_prices(rows: Rows) -> Prices:
     return jnp.zeros(size, rows.atoms.dtype)
 
 
-@jax.jit
+@by_device
 def unit_values(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> tuple[Float[Array, "chunks cells nodes"], Float[Array, "chunks cells nodes"]]:
@@ -57,7 +76,7 @@ def unit_values(
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
 
 
-@jax.jit
+@by_device
 def absence_costs(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> Float[Array, "chunks cells nodes"]:
@@ -91,11 +110,11 @@ def shortage_cost(
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, target)).sum()
 
 
-@partial(jax.jit, static_argnames=("steps",))
+@by_device
 def whole_optimum(
     rows: Rows,
-    prices: Prices,
     target: Float[Array, "chunks cells nodes"],
+    prices: Prices,
     *,
     steps: int,
 ) -> Float[Array, "chunks cells nodes"]:

@@ -127,6 +127,7 @@ def plan_examined(
     solution = solve_problem(
         problem, sample, config.solver, callback,
         start=_place(start, problem, names), keep=hold, refine=refiner,
+        joint=jax.process_count() > 1,
     )  # fmt: skip
     device = jax.devices()[0]
     facts = {

@@ -24,6 +24,7 @@ PAGE = "report.html"
 GAP_HELP = "Relative gap between plan and bound to ask for."
 REFINE_HELP = "Then improve the plan by simulation, in minutes."
 REFINE_STEPS = 60
+PROCESSES_HELP = "Share the items: number of processes, or auto in a cluster."
 
 
 class _Refusal(click.ClickException):
@@ -90,8 +91,15 @@ def check(source: Path, changes: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
 @click.option("--resume", is_flag=True, help="Go on from the newest prices there are.")
 @click.option("--refine", is_flag=True, help=REFINE_HELP)
-def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None:
+@click.option("--processes", envvar="MEIO_PROCESSES", help=PROCESSES_HELP)
+@click.option("--process-id", "number", type=int, envvar="MEIO_PROCESS")
+@click.option("--coordinator", envvar="MEIO_COORDINATOR", help="Host and port of 0.")
+def solve(
+    source, changes, gap, seed, out, csv, as_json, resume, refine, processes, number,
+    coordinator,
+) -> None:  # fmt: skip
     """Plan the tables in SOURCE, a folder or a meio.toml, into a run folder."""
+    log = _Log(silent=_join(processes, number, coordinator) > 0)
     if gap is not None:
         changes = (*changes, f"solver.gap={gap!r}")
     if seed is not None:
@@ -101,7 +109,7 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume, refine) -> None
         config = replace(config, output=replace(config.output, csv=True))
     config = _refined(config, refine)
     name = config.problem.name or folder.resolve().name
-    _run(config, folder, out, as_json, name, resume)
+    _run(config, folder, out, as_json, name, resume, log=log)
 
 
 @main.command()
@@ -403,15 +411,23 @@ def _run(
     for text in str(examined.faults).splitlines():
         log.line(f"         {text}")
     from meio_jax.api import plan_examined
+    from meio_jax.mesh import leave
     from meio_jax.tables.hashing import digest
 
     mark = digest(examined.tables)
     start = _newest(home, name, mark, log) if resume else start
     show, keeper = _Progress(log), _Keeper(home, name, log)
     plan = plan_examined(
-        examined, config, show, start=start, keep=keeper, input_digest=mark
+        examined,
+        config,
+        show,
+        start=start,
+        keep=None if log.silent else keeper,
+        input_digest=mark,
     )
     show.end()
+    if leave():  # the first process writes
+        sys.exit(DONE if plan.status == "optimal_within_gap" else STOPPED)
     outcome = _simulated(examined, config, plan, mark, log)
     plan.facts["command_seconds"] = round(time.perf_counter() - begin, 1)
     _summary(log, plan, config, out, outcome)
@@ -428,6 +444,25 @@ def _run(
     if plan.status == "optimal_within_gap":
         sys.exit(DONE)
     sys.exit(STOPPED)
+
+
+def _join(processes: str | None, number: int | None, coordinator: str | None) -> int:
+    """Makes this process one of those that share the items, if it is to be one; its
+    number."""
+    if processes is None:
+        if number is not None or coordinator:
+            raise click.UsageError("--process-id and --coordinator go with --processes")
+        return 0
+    from meio_jax.mesh import join
+
+    if processes == "auto":
+        return join(0, 0, "")
+    if not processes.isdigit() or number is None or not coordinator:
+        hint = "give --processes N --process-id K --coordinator HOST:PORT, or auto"
+        raise click.UsageError(hint)
+    if not 0 <= number < int(processes):
+        raise click.UsageError(f"--process-id {number}: must be 0 to {processes} - 1")
+    return join(int(processes), number, coordinator)
 
 
 def _report(log: _Log, plan, outcome, out: Path) -> None:
@@ -500,13 +535,15 @@ class _Keeper:
 class _Log:
     """Lines for the terminal, kept for log.txt."""
 
-    def __init__(self):
+    def __init__(self, silent: bool = False):
         self.lines: list[str] = []
+        self.silent = silent
 
     def line(self, text: str) -> None:
         """Prints a line and keeps it."""
         self.lines.append(text)
-        click.echo(text, err=True)
+        if not self.silent:
+            click.echo(text, err=True)
 
 
 class _Progress:

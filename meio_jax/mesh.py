@@ -63,6 +63,14 @@ class Crew(NamedTuple):
         """Sum over all processes, the same bits on each."""
         return _all(part[None], "sum") if self.processes > 1 else part
 
+    def totals(self, *parts: np.ndarray) -> list[np.ndarray]:
+        """Sums of several arrays, in one go."""
+        if self.processes == 1:
+            return list(parts)
+        joined = self.total(np.concatenate([p.ravel() for p in parts]))
+        cuts = np.split(joined, np.cumsum([p.size for p in parts])[:-1])
+        return [c.reshape(p.shape) for c, p in zip(cuts, parts, strict=True)]
+
     def most(self, part: float) -> float:
         """The largest over all processes."""
         if self.processes == 1:
@@ -111,8 +119,8 @@ class Crew(NamedTuple):
         return [done[i % count][i // count] for i in range(len(tasks))]
 
 
-def join(processes: int, process: int, coordinator: str) -> None:
-    """Makes this process one of many, before JAX is used.
+def join(processes: int, process: int, coordinator: str) -> int:
+    """Makes this process one of many, before JAX is used; its number.
 
     Args:
       processes: how many; 0 to read all three from a cluster that JAX knows (Slurm,
@@ -126,23 +134,33 @@ def join(processes: int, process: int, coordinator: str) -> None:
         jax.distributed.initialize(coordinator, processes, process)
     else:
         jax.distributed.initialize()
+    return jax.process_index()
 
 
-def crew_for(chunks: int, devices: int = 0) -> Crew:
-    """The crew for so many chunks: all processes, and as many of the visible devices as
-    these keep busy.
+def leave() -> int:
+    """Waits for the other processes and parts from them; the number of this one."""
+    process = jax.process_index()
+    if jax.process_count() > 1:
+        jax.distributed.shutdown()
+    return process
+
+
+def crew_for(chunks: int, devices: int = 0, *, joint: bool = False) -> Crew:
+    """The crew for so many chunks, with as many of the visible devices as these keep
+    busy.
 
     Args:
       chunks: of all items.
       devices: of a process; 0 for as many as have `ENOUGH` chunks.
+      joint: whether all processes share the items; all must then make the same calls.
     """
-    local, processes = jax.local_devices(), jax.process_count()
+    local, processes = jax.local_devices(), jax.process_count() if joint else 1
     mine = -(-chunks // processes)
     count = devices or max(min(len(local), mine // ENOUGH), 1)
     if count > len(local):
         raise ValueError(f"{count} devices asked for, {len(local)} are visible")
     used = tuple(local[:count]) if count > 1 else ()
-    return Crew(processes, jax.process_index(), used)
+    return Crew(processes, jax.process_index() if joint else 0, used)
 
 
 def place(x: np.ndarray, like: Array) -> Array:

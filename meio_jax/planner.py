@@ -152,6 +152,7 @@ def solve_problem(
     start: Place | None = None,
     keep: Callable[[Place], None] | None = None,
     refine: Refine | None = None,
+    joint: bool = False,
 ) -> Solution:
     """Prices, bound and plan of a problem on a sample of scenarios.
 
@@ -166,9 +167,12 @@ def solve_problem(
       refine: given the plan's targets, its tolls, and what to call with the money of
         every step, gives other whole targets. They are evaluated, and cut where they
         are above a capacity.
+      joint: whether the processes of `mesh.join` share the items: all of them make this
+        call with the same arguments, and all get the same solution.
     """
     with jax.enable_x64(True):
         run = _Run(problem, sample, options, callback)
+        run.joint = joint
         run.begun, run.keep, run.refine = start, keep, refine
         return run.solve()
 
@@ -201,7 +205,7 @@ class _Run:
     def __init__(self, problem, sample, options, callback):
         self.problem, self.sample, self.options = problem, sample, options
         self.given = problem  # with all items everywhere
-        self.callback = callback
+        self.callback, self.joint = callback, False
         self.begun: Place | None = None
         self.before = 0  # stages of smoothing that an earlier run has done
         self.keep: Callable[[Place], None] | None = None
@@ -216,7 +220,7 @@ class _Run:
         coarse = tuple(coarse_group(g) for g in self.problem.groups)
         self.planning = eqx.tree_at(lambda p: p.groups, self.problem, coarse)
         most = max(-(-len(g.items) // CHUNK) for g in coarse)
-        self.crew = crew_for(most, self.options.devices)
+        self.crew = crew_for(most, self.options.devices, joint=self.joint)
         rows = tuple(
             spread_rows(
                 self.planning, g, k, self.sample, self.crew, count=self.options.levels,

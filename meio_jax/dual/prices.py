@@ -136,10 +136,8 @@ class Dual:
             if curved:
                 self._add_curve(curve, part, np.asarray(rows.window), node)
         self.evaluations += 1
-        sums = np.concatenate([[value], use.ravel(), curve.ravel()])
-        value, use, curve = np.split(self.crew.total(sums), [1, 1 + use.size])
-        use, value = use.reshape(self.shape), float(value[0])
-        curve = curve.reshape(-1, self.limited.size)
+        value, use, curve = self.crew.totals(np.array(value), use, curve)
+        value = float(value)
         use[1, :, 0] -= self.carried
         value -= float(full[1, :, 0] @ self.carried) + float(price @ self.capacity)
         used = self.gather(use)

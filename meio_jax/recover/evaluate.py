@@ -121,10 +121,8 @@ class Evaluator:
             )
             for k in parts[0][0]
         }
-        total = {
-            k: self.crew.total(np.asarray(sum(p[1][k] for p in parts)))
-            for k in parts[0][1]
-        }
+        sums = [np.asarray(sum(p[1][k] for p in parts)) for k in parts[0][1]]
+        total = dict(zip(parts[0][1], self.crew.totals(*sums), strict=True))
         return self._outcome(target, cell, total, klass, node)
 
     def _constants(self, klass, node, used):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.bench_scale.instance import problem as catalogue
 from experiments.dual_methods.instance import problem
 from meio_jax import mesh
 from meio_jax.config import Solver
@@ -25,7 +26,7 @@ def climb(devices: int) -> dict[str, np.ndarray]:
     """Prices by Newton, targets there, what they use, and single units' worth."""
     made = problem(ITEMS, PERIODS)
     sample = draw_sample(made, count=16, seed=0, balanced=True)
-    crew = mesh.crew_for(10, devices)
+    crew = mesh.crew_for(10, devices, joint=True)
     rows = spread_rows(
         made, made.groups[0], 0, sample, crew, count=8, atoms=16, dtype=jnp.float64,
         chunk=3,
@@ -57,11 +58,11 @@ def climb(devices: int) -> dict[str, np.ndarray]:
 
 
 def solve(devices: int) -> dict[str, np.ndarray]:
-    """A whole solve."""
-    made = problem(ITEMS, PERIODS)
-    sample = draw_sample(made, count=16, seed=0, balanced=True)
-    options = Solver(devices=devices, atoms=16, certify=6, max_evaluations=12)
-    found = solve_problem(made, sample, options)
+    """A whole solve, of so many items that none is solved exactly but for the bound."""
+    made = catalogue(26, nodes=8, periods=3)
+    sample = draw_sample(made, count=8, seed=0, balanced=True)
+    options = Solver(devices=devices, atoms=8, certify=6, smoothing=(1.0,))
+    found = solve_problem(made, sample, options, joint=True)
     return {
         "price": found.prices, "bound": np.array(found.bound), "use": found.use,
         "cost": np.array(found.cost), "target": found.targets[0],

@@ -199,6 +199,8 @@ class Solver(_Section):
         before leaves, so that no plan asks for stock to be taken out.
       devices: that share a process's items; 0 for as many as are visible and have
         enough to do.
+      memory_gb: GB that a process may take for the scenarios of its items; those that
+        do not fit into half of it are drawn again in every pass. 0 for no limit.
     """
 
     method: str = _word("newton", "newton", "adam", "sgd", "lbfgs")
@@ -216,6 +218,7 @@ class Solver(_Section):
     certify: int = _count(48, low=2)
     chain: bool = _option(False, _flag)
     devices: int = _count(0, low=0)
+    memory_gb: float = _amount(0.0)
 
 
 @dataclass(frozen=True)

@@ -34,20 +34,21 @@ class Crew(NamedTuple):
     process: int = 0
     devices: tuple[Any, ...] = ()  # jax.Device
 
-    def shares(self, chunks: int) -> tuple[list[tuple[int, int]], int]:
-        """First and last chunk of each of this process's devices, and the number of
-        chunks that each holds, empty ones at the end included.
+    def deal(self, first: int, last: int, each: int) -> list[tuple[int, int]]:
+        """First and last chunk of each of this process's devices, `each` at most.
 
         Args:
-          chunks: of all items.
+          first: of the chunks to be dealt out.
+          last: of them; as a rule one past `first + each` times the devices.
+          each: chunks that a device holds, empty ones at the end included.
         """
-        mine = -(-chunks // self.processes)
-        count = max(len(self.devices), 1)
-        each = max(-(-mine // count), 1)
-        start = self.process * mine
-        stop = min(start + mine, chunks)
-        cut = lambda k: min(start + k * each, max(stop, start))
-        return [(cut(k), cut(k + 1)) for k in range(count)], each
+        cut = lambda k: min(first + k * each, last)
+        return [(cut(k), cut(k + 1)) for k in range(self.hands)]
+
+    @property
+    def hands(self) -> int:
+        """Devices of this process."""
+        return max(len(self.devices), 1)
 
     def own(self, count: int, chunk: int = 1) -> tuple[int, int]:
         """First and last of `count` things that this process works on, in whole chunks

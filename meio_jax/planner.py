@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,7 +15,8 @@ from jaxtyping import Float
 from meio_jax.config import Solver
 from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.prices import Dual
-from meio_jax.dual.rows import CHUNK, build_rows, spread_rows
+from meio_jax.dual.rows import CHUNK, Rows, build_rows, spread_rows
+from meio_jax.dual.stream import Streamed, cells_of, with_lift
 from meio_jax.dual.use import window_tolls
 from meio_jax.mesh import crew_for, place
 from meio_jax.network import coarsen
@@ -221,13 +222,7 @@ class _Run:
         self.planning = eqx.tree_at(lambda p: p.groups, self.problem, coarse)
         most = max(-(-len(g.items) // CHUNK) for g in coarse)
         self.crew = crew_for(most, self.options.devices, joint=self.joint)
-        rows = tuple(
-            spread_rows(
-                self.planning, g, k, self.sample, self.crew, count=self.options.levels,
-                atoms=self.options.atoms, dtype=self._dtype(),
-            )
-            for k, g in enumerate(coarse)
-        )  # fmt: skip
+        rows = tuple(map(self._rows, range(len(coarse))))
         self.dual = Dual(self.planning, rows, self.crew)
         self.method = self._method()
         self.evaluators, self.quick = (
@@ -237,6 +232,29 @@ class _Run:
             )
             for problem in (self.problem, self.planning)
         )
+
+    def _rows(self, k: int) -> Rows | Streamed:
+        """The rows of a group, held if they fit into half of the memory allowed."""
+        options, items = self.options, len(self.planning.groups[k].items)
+
+        def draw(*block):
+            return spread_rows(
+                self.planning, self.planning.groups[k], k, self.sample, self.crew,
+                block=block or None, count=options.levels, atoms=options.atoms,
+                dtype=self._dtype(),
+            )  # fmt: skip
+
+        allowed = options.memory_gb * 2**30 / 2 / len(self.planning.groups)
+        if not allowed or self._small() or options.polish:
+            return draw()
+        hands = self.crew.hands
+        one = sum(x.nbytes for x in jax.tree.leaves(draw(0, 1, hands))) / hands
+        first, last = self.crew.own(-(-items // CHUNK))
+        if (last - first) * one <= allowed:
+            return draw()
+        each = max(int(allowed / 2 / one) // hands, 1) * hands  # stacking takes twice
+        nodes = len(self.planning.groups[k].network.node)
+        return Streamed(lambda a, b: draw(a, b, each), last - first, each, nodes)
 
     def targets_at(self, prices):
         """Targets at the prices, to the last stage of smoothing, then whole."""
@@ -343,7 +361,11 @@ class _Run:
         self.problem = choose_items(self.problem, benefit)
         self.planning = dual.problem = choose_items(self.planning, benefit)
         dual.rows = tuple(
-            replace(rows, upper=jnp.minimum(rows.upper, self._chunk(g.items.upper, k)))
+            rows  # draws the new limits with everything else
+            if isinstance(rows, Streamed)
+            else replace(
+                rows, upper=jnp.minimum(rows.upper, self._chunk(g.items.upper, k))
+            )
             for k, (rows, g) in enumerate(
                 zip(dual.rows, self.problem.groups, strict=True)
             )
@@ -401,11 +423,14 @@ class _Run:
         """The items of each group that make up the share of cost to be solved exactly,
         by the cost of serving and losing that the tree kernel sees."""
         worth = []
+        share = 1.0 if self._small() else self.options.polish
+        if not share:
+            return [np.zeros(0, int) for _ in self.dual.rows]
         for rows, group in zip(self.dual.rows, self.planning.groups, strict=True):
+            assert isinstance(rows, Rows)  # what is to be polished is held
             volume = np.asarray(rows.mean, float).sum(axis=(2, 3, 4)).reshape(-1)
             volume = self.crew.gather(volume, len(group.items), rows.volume.shape[1])
             worth.append(volume * group.items.penalty)
-        share = 1.0 if self._small() else self.options.polish
         every = np.concatenate(worth)
         order = np.argsort(-every, kind="stable")
         before = np.cumsum(every[order]) - every[order]
@@ -493,10 +518,7 @@ class _Run:
         return tuple(float(rows.lift) for rows in self.dual.rows)
 
     def _lift(self, lifts) -> None:
-        self.dual.rows = tuple(
-            replace(rows, lift=jnp.asarray(lift, rows.lift.dtype))
-            for rows, lift in zip(self.dual.rows, lifts, strict=True)
-        )
+        self.dual.rows = tuple(map(with_lift, self.dual.rows, lifts))
 
     def _trial(self, k):
         """What a tenth more stock saves under K3 over what it saves under K1."""
@@ -549,16 +571,20 @@ class _Run:
     def _whole(self, targets):
         return tuple(self._unchunk(y, k) for k, y in enumerate(targets))
 
-    def _chunk(self, y, k):
+    def _chunk(self, y, k) -> Any:
         """A process's own part of what `_unchunk` gives, cut over its devices."""
-        rows = self.dual.rows[k]
-        first, last = self.crew.own(len(y), rows.volume.shape[1])
+        rows, periods = self.dual.rows[k], self.problem.periods
+        first, last = self.crew.own(len(y), cells_of(rows)[1] // periods)
         return self._in_chunks(y[first:last], rows)
 
     def _in_chunks(self, y, rows):
-        full = np.zeros((rows.volume.size, *y.shape[1:]))
+        cells = cells_of(rows)
+        full = np.zeros((cells[0] * cells[1] // self.problem.periods, *y.shape[1:]))
         full[: len(y)] = y
-        return place(full.reshape(rows.lower.shape), rows.atoms)
+        full = full.reshape(cells)
+        if isinstance(rows, Streamed):
+            return np.asarray(full, rows.dtype)
+        return place(full, rows.atoms)
 
     def _recover(self, prices, wanted, state):
         """The best feasible targets found from fractional ones.

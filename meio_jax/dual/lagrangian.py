@@ -153,12 +153,13 @@ def _on_device(
         near = cell["anchor"] + 0.1 * cell["anchor"].sum(axis=1, keepdims=True)
         pull = pull / (near + 0.5)
         tilted = join(charge) + cell["tilt"]
-        solved = jax.vmap(
-            partial(minimise, rows.shape, passes=passes, tolerance=tolerance),
-            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
-        )(
-            cell["atoms"], rows.prob, join(drop), tilted, cell["lower"],
+        search = partial(
+            minimise, rows.shape, passes=passes, tolerance=tolerance, hinges=rows.hinges
+        )
+        solved = rows.each_cell(
+            search, cell["atoms"], rows.prob, join(drop), tilted, cell["lower"],
             cell["upper"], cell["width"] * stage, pull, cell["anchor"], cell["start"],
+            spread=False,
         )  # fmt: skip
         terms = solved.terms
         value = (
@@ -375,21 +376,17 @@ def exact_bound(
         join = lambda x: x.reshape(-1, *x.shape[2:])
         drop, charge = join(by_pool(drop)), join(charge)
         width = cell["width"] * stage.astype(narrow)
-        solved = jax.vmap(
-            partial(minimise, rows.shape, passes=passes),
-            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
-        )(
-            cell["atoms"], rows.prob, drop.astype(narrow), charge.astype(narrow),
-            cell["lower"], cell["upper"], width, jnp.zeros_like(cell["start"]),
-            cell["start"], cell["start"],
+        search = partial(minimise, rows.shape, passes=passes, hinges=rows.hinges)
+        solved = rows.each_cell(
+            search, cell["atoms"], rows.prob, drop.astype(narrow),
+            charge.astype(narrow), cell["lower"], cell["upper"], width,
+            jnp.zeros_like(cell["start"]), cell["start"], cell["start"], spread=False,
         )  # fmt: skip
         slope = (drop * solved.terms.tail).sum(axis=-1)
         stock = solved.target.astype(wide) @ shape.member.T
-        value = jax.vmap(
-            partial(dual_value, shape, cuts=cuts),
-            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
-        )(
-            cell["atoms"], prob, drop, charge, cell["lower"].astype(wide),
+        value = rows.each_cell(
+            partial(dual_value, shape, cuts=cuts), cell["atoms"], prob, drop, charge,
+            cell["lower"].astype(wide),
             cell["upper"].astype(wide), slope, stock, width.astype(wide),
             solved.target.astype(wide),
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """The dual of the whole problem: groups gathered over one vector of capacity prices."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 from meio_jax.dual.lagrangian import Evaluation, evaluate
 from meio_jax.dual.rows import Rows
-from meio_jax.mesh import Crew
+from meio_jax.dual.stream import Streamed, over_blocks, start_of
+from meio_jax.mesh import Crew, place
 from meio_jax.problem import Problem
 
 PASSES = 100  # over the atoms at most; the mean is below ten
@@ -51,9 +52,13 @@ class Dual:
     """
 
     def __init__(
-        self, problem: Problem, rows: tuple[Rows, ...], crew: Crew | None = None
+        self,
+        problem: Problem,
+        rows: tuple[Rows | Streamed, ...],
+        crew: Crew | None = None,
     ):
-        self.problem, self.rows, self.crew = problem, rows, crew or Crew()
+        self.problem, self.crew = problem, crew or Crew()
+        self.rows: tuple[Any, ...] = rows  # Rows | Streamed
         self.shape = problem.capacities.shape
         self.limited = np.flatnonzero(np.isfinite(problem.capacities))
         self.capacity = problem.capacities.reshape(-1)[self.limited]
@@ -108,7 +113,7 @@ class Dual:
 
     def start(self) -> tuple[Float[Array, "chunks cells nodes"], ...]:
         """Where a search without a better idea begins: the mean demand of each node."""
-        return tuple(rows.anchor for rows in self.rows)
+        return tuple(start_of(rows) for rows in self.rows)
 
     def at(
         self, price, targets, *, stage: float, softness: float, curved: bool
@@ -150,7 +155,7 @@ class Dual:
 
     def look(
         self,
-        rows: Rows,
+        rows: Rows | Streamed,
         prices,
         targets,
         stage: float,
@@ -163,6 +168,11 @@ class Dual:
         Each cell is searched to the end: a residual of 1 % of its charge can move the
         use of a small site by half.
         """
+        if isinstance(rows, Streamed):
+            again = lambda block, start: self.look(
+                block, prices, place(start, block.atoms), stage, softness, curved=curved
+            )
+            return over_blocks(again, rows, targets)
         kind = rows.atoms.dtype
         return evaluate(
             rows, jnp.asarray(prices), targets, jnp.asarray(stage, kind),

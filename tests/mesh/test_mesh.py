@@ -45,7 +45,10 @@ def test_every_item_has_one_place(count, chunk, processes, devices):
     chunks, seen, placed = -(-count // chunk), [], []
     for process in range(processes):
         crew = Crew(processes, process, tuple(range(devices)))
-        spans, each = crew.shares(chunks)
+        begin, end = crew.own(chunks)
+        size = -(-chunks // processes)
+        each = max(-(-size // crew.hands), 1)
+        spans = crew.deal(begin, end, each)
         assert all(0 <= last - first <= each for first, last in spans)
         seen += [c for first, last in spans for c in range(first, last)]
         first, last = crew.own(count, chunk)

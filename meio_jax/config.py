@@ -201,6 +201,9 @@ class Solver(_Section):
         enough to do.
       memory_gb: GB that a process may take for the scenarios of its items; those that
         do not fit into half of it are drawn again in every pass. 0 for no limit.
+      sample_items: items that prices are found on, drawn by strata of size, capacities
+        in proportion; all items are then planned and repaired at these prices in a few
+        passes, and the bound holds for all of them. 0 for all items.
     """
 
     method: str = _word("newton", "newton", "adam", "sgd", "lbfgs")
@@ -219,6 +222,7 @@ class Solver(_Section):
     chain: bool = _option(False, _flag)
     devices: int = _count(0, low=0)
     memory_gb: float = _amount(0.0)
+    sample_items: int = _count(0, low=0)
 
 
 @dataclass(frozen=True)

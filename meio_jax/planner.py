@@ -16,6 +16,7 @@ from meio_jax.config import Solver
 from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import CHUNK, Rows, build_rows, spread_rows
+from meio_jax.dual.strata import sample_problem
 from meio_jax.dual.stream import Streamed, cells_of, with_lift
 from meio_jax.dual.use import window_tolls
 from meio_jax.mesh import crew_for, place
@@ -172,10 +173,28 @@ def solve_problem(
         call with the same arguments, and all get the same solution.
     """
     with jax.enable_x64(True):
+        few = 0 < options.sample_items < sum(len(g.items) for g in problem.groups)
+        if few and start is None:
+            start = _sampled(problem, sample, options, callback, joint)
+            options = replace(options, max_evaluations=1)
         run = _Run(problem, sample, options, callback)
         run.joint = joint
         run.begun, run.keep, run.refine = start, keep, refine
         return run.solve()
+
+
+def _sampled(problem, sample, options, callback, joint) -> Place:
+    """Prices of a sample of the items, to plan all of them at."""
+    part = sample_problem(problem, options.sample_items, sample.seed)
+    run = _Run(part, sample, options, callback)
+    run.joint = joint
+    run.prepare()
+    state, _ = run._ascend(run._start())
+    prices = run.dual.spread(state.point.price)
+    nothing = [np.zeros(0, int) for _ in part.groups]
+    proven = run._bound_prices(state, prices, nothing)
+    stage = run.before + state.stage
+    return Place(prices, proven, stage, run.dual.evaluations, run._lifts())
 
 
 def targets_at(

@@ -183,6 +183,19 @@ def solve_problem(
         return run.solve()
 
 
+def rows_for(problem: Problem, sample: Sample, options: Solver):
+    """The rows that a solve would read, and the crew that works on them.
+
+    Args:
+      problem: the problem.
+      sample: its scenarios.
+      options: solver options.
+    """
+    run = _Run(problem, sample, options, None)
+    run.prepare()
+    return run.dual.rows, run.crew
+
+
 def _sampled(problem, sample, options, callback, joint) -> Place:
     """Prices of a sample of the items, to plan all of them at."""
     part = sample_problem(problem, options.sample_items, sample.seed)

@@ -215,9 +215,19 @@ def _on_device(
         )
 
     cells = rows.by_cell | {"start": start}
-    sums, target, sent, slope, residual = jax.lax.map(chunk, (rows.by_item, cells))
     wide = jnp.result_type(float)  # float64 where JAX allows it
-    sums = over_items(tuple(x.astype(wide).sum(axis=0) for x in sums), mesh)
+
+    def add(total, part):  # chunk by chunk: sums of all chunks at once are large
+        sums, *cut = chunk(part)
+        return tuple(t + x for t, x in zip(total, sums, strict=True)), cut
+
+    nodes, periods = prices.shape[1:]
+    size = (1 + rows.regimes) * nodes
+    shapes = (), prices.shape, (3, periods, size, size), ()
+    zeros = tuple(jnp.zeros(shape, wide) for shape in shapes)
+    sums, cut = jax.lax.scan(add, zeros, (rows.by_item, cells))
+    target, sent, slope, residual = cut
+    sums = over_items(sums, mesh)
     chunks = len(target) if mesh is None else len(target) * mesh.size
     residual = over_items(residual.max(), mesh, most=True)
     value, use, bend, looks = sums

@@ -57,3 +57,15 @@ def test_prices_of_a_sample_plan_all_items(made):
     worth = (full.prices * np.where(np.isfinite(full.prices), full.use, 0)).sum()
     now = (found.prices * np.where(np.isfinite(found.prices), full.use, 0)).sum()
     assert 0.5 * worth < now < 2 * worth
+
+
+@pytest.mark.slow
+def test_a_plan_does_not_hang_on_whether_rows_are_held(made):
+    sample = draw_sample(made, count=16, seed=0, balanced=True)
+    options = dict(atoms=16, certify=8, gap=0.2, smoothing=(1.0,))
+    held = solve_problem(made, sample, Solver(**options))
+    drawn = solve_problem(made, sample, Solver(memory_gb=1e-3, **options))
+    assert_allclose(drawn.prices, held.prices, rtol=1e-4, atol=1e-6)
+    assert_allclose(drawn.cost, held.cost, rtol=1e-6)
+    assert_allclose(drawn.bound, held.bound, rtol=1e-6)
+    assert np.mean(drawn.targets[0] != held.targets[0]) < 1e-3

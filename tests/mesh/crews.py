@@ -2,6 +2,7 @@
 it found: python -m tests.mesh.crews WHAT OUT DEVICES [PROCESSES PROCESS PORT]."""
 
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +23,9 @@ from meio_jax.scenarios.sample import draw_sample
 ITEMS, PERIODS = 29, 2  # chunks of 3: the last one is short, shares are not equal
 
 
-def climb(devices: int) -> dict[str, np.ndarray]:
-    """Prices by Newton, targets there, what they use, and single units' worth."""
+def climb(devices: int, steps: int = 4) -> dict[str, np.ndarray]:
+    """Prices by Newton, targets there, what they use, and single units' worth; after
+    one step the dual alone."""
     made = problem(ITEMS, PERIODS)
     sample = draw_sample(made, count=16, seed=0, balanced=True)
     crew = mesh.crew_for(10, devices, joint=True)
@@ -35,7 +37,7 @@ def climb(devices: int) -> dict[str, np.ndarray]:
     dual.carried = made.inbound[:, 0].copy()
     method = Newton(stages=(1.0,), softness=0.1)
     state = method.init(dual, np.zeros(dual.limited.size), dual.start())
-    for _ in range(4):
+    for _ in range(steps):
         state = method.step(dual, state)
 
     def whole(cells):
@@ -43,15 +45,20 @@ def climb(devices: int) -> dict[str, np.ndarray]:
         return crew.gather(cells, ITEMS, 3)
 
     target = state.point.targets[0]
+    found = {
+        "price": state.point.price, "value": np.array(state.point.value),
+        "use": state.point.use, "jacobian": state.point.jacobian,
+        "target": whole(target),
+    }  # fmt: skip
+    if steps == 1:
+        return found
     units = jnp.round(target)
     outcome = Evaluator(made, 0, sample, chunk=8, crew=crew)(
         whole(units), np.zeros((1, target.shape[-1], PERIODS))
     )
     prices = jnp.asarray(dual.spread(state.point.price))
-    return {
-        "price": state.point.price, "value": np.array(state.point.value),
-        "use": state.point.use, "jacobian": state.point.jacobian,
-        "target": whole(target), "more": whole(unit_values(rows, units)[0]),
+    return found | {
+        "more": whole(unit_values(rows, units)[0]),
         "best": whole(whole_optimum(rows, units, prices, steps=4)),
         "left": outcome.left, "flow": outcome.flow,
     }  # fmt: skip
@@ -76,7 +83,7 @@ def main() -> None:
         processes, process, port = map(int, others)
         mesh.join(processes, process, f"127.0.0.1:{port}")
     jax.config.update("jax_enable_x64", True)
-    run = {"climb": climb, "solve": solve}[what]
+    run = {"step": partial(climb, steps=1), "climb": climb, "solve": solve}[what]
     for count in map(int, devices.split(",")):
         np.savez(f"{out}-{count}.npz", **run(count))
 

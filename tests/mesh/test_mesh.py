@@ -7,10 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from meio_jax.cli import main
 from meio_jax.mesh import Crew
 
 SECONDS = 240
@@ -66,6 +68,7 @@ def test_tasks_are_done_in_order_on_every_device():
     assert crew.each(lambda k, task: task**2, range(7)) == [k**2 for k in range(7)]
 
 
+@pytest.mark.slow
 def test_two_and_three_devices_find_what_one_finds(tmp_path):
     finish(start("climb", tmp_path / "a", "1,2,3", 3))
     one, two, three = (np.load(tmp_path / f"a-{k}.npz") for k in (1, 2, 3))
@@ -80,6 +83,21 @@ def test_a_whole_solve_does_not_hang_on_devices(tmp_path):
     one, three = (np.load(tmp_path / f"a-{k}.npz") for k in (1, 3))
     assert_array_equal(three["target"], one["target"])
     same(three, one, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--processes", "2"],
+        ["--processes", "two", "--process-id", "0", "--coordinator", "a:1"],
+        ["--processes", "2", "--process-id", "2", "--coordinator", "a:1"],
+        ["--process-id", "1"],
+    ],
+)
+def test_a_command_that_names_no_crew_is_refused(given):
+    found = CliRunner().invoke(main, ["solve", "nowhere", *given])
+    assert found.exit_code == 2
+    assert "--process" in found.output
 
 
 def free_port():
@@ -99,9 +117,13 @@ def two_processes(what, folder, devices):
     return [np.load(folder / f"{k}-{devices}.npz") for k in range(2)]
 
 
-def test_two_processes_find_what_one_finds(tmp_path):
-    finish(start("climb", tmp_path / "one", "1", 1))
-    first, second = two_processes("climb", tmp_path, 1)
+@pytest.mark.parametrize(
+    "what", ["step", pytest.param("climb", marks=pytest.mark.slow)]
+)
+def test_two_processes_of_two_devices_find_what_one_finds(tmp_path, what):
+    alone = start(what, tmp_path / "one", "1", 1)
+    first, second = two_processes(what, tmp_path, 2)
+    finish(alone)
     for name in first:
         assert_array_equal(first[name], second[name])  # or they would part ways
     same(first, np.load(tmp_path / "one-1.npz"), 1e-9)

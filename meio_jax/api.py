@@ -137,7 +137,7 @@ def plan_examined(
     solution = solve_problem(
         problem, sample, config.solver, callback,
         start=_place(start, problem, names), keep=hold, refine=refiner,
-        charges=charges,
+        charges=charges, joint=jax.process_count() > 1,
     )  # fmt: skip
     rows = solution.targets, solution.rations, charges, solution.outcomes
     below = tuple(Below(y, r, c, o.shipped) for y, r, c, o in zip(*rows, strict=True))

@@ -25,6 +25,7 @@ GAP_HELP = "Relative gap between plan and bound to ask for."
 FROM_HELP = "Start from the prices of a run, and compare with its targets."
 REFINE_HELP = "Then improve the plan by simulation, in minutes."
 REFINE_STEPS = 60
+PROCESSES_HELP = "Share the items: number of processes, or auto in a cluster."
 
 
 class _Refusal(click.ClickException):
@@ -91,11 +92,18 @@ def check(source: Path, changes: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print run.json to stdout.")
 @click.option("--resume", is_flag=True, help="Go on from the newest prices there are.")
 @click.option("--refine", is_flag=True, help=REFINE_HELP)
+@click.option("--processes", envvar="MEIO_PROCESSES", help=PROCESSES_HELP)
+@click.option("--process-id", "number", type=int, envvar="MEIO_PROCESS")
+@click.option("--coordinator", envvar="MEIO_COORDINATOR", help="Host and port of 0.")
 @click.option("--from", "begin", type=click.Path(path_type=Path), help=FROM_HELP)
-def solve(source, changes, gap, seed, out, csv, as_json, resume, refine, begin) -> None:
+def solve(
+    source, changes, gap, seed, out, csv, as_json, resume, refine, processes, number,
+    coordinator, begin,
+) -> None:  # fmt: skip
     """Plan the tables in SOURCE, a folder or a meio.toml, into a run folder."""
     if resume and begin is not None:
         raise click.UsageError("--resume or --from, not both")
+    log = _Log(silent=_join(processes, number, coordinator) > 0)
     if gap is not None:
         changes = (*changes, f"solver.gap={gap!r}")
     if seed is not None:
@@ -110,7 +118,7 @@ def solve(source, changes, gap, seed, out, csv, as_json, resume, refine, begin) 
         from meio_jax.plan import load
 
         previous = load(begin)
-    _run(config, folder, out, as_json, name, resume, previous=previous)
+    _run(config, folder, out, as_json, name, resume, log=log, previous=previous)
 
 
 @main.command()
@@ -467,6 +475,7 @@ def _run(
     for text in str(examined.faults).splitlines():
         log.line(f"         {text}")
     from meio_jax.api import plan_examined
+    from meio_jax.mesh import leave
     from meio_jax.tables.hashing import digest
 
     mark = digest(examined.tables)
@@ -478,10 +487,12 @@ def _run(
         )
     show, keeper = _Progress(log), _Keeper(home, name, log)
     plan = plan_examined(
-        examined, config, show, start=start, keep=keeper, input_digest=mark,
-        previous=previous,
+        examined, config, show, start=start, keep=None if log.silent else keeper,
+        input_digest=mark, previous=previous,
     )  # fmt: skip
     show.end()
+    if leave():  # the first process writes
+        sys.exit(DONE if plan.status == "optimal_within_gap" else STOPPED)
     outcome = _simulated(examined, config, plan, mark, log)
     plan.facts["command_seconds"] = round(time.perf_counter() - begin, 1)
     _summary(log, plan, config, out, outcome)
@@ -498,6 +509,25 @@ def _run(
     if plan.status == "optimal_within_gap":
         sys.exit(DONE)
     sys.exit(STOPPED)
+
+
+def _join(processes: str | None, number: int | None, coordinator: str | None) -> int:
+    """Makes this process one of those that share the items, if it is to be one; its
+    number."""
+    if processes is None:
+        if number is not None or coordinator:
+            raise click.UsageError("--process-id and --coordinator go with --processes")
+        return 0
+    from meio_jax.mesh import join
+
+    if processes == "auto":
+        return join(0, 0, "")
+    if not processes.isdigit() or number is None or not coordinator:
+        hint = "give --processes N --process-id K --coordinator HOST:PORT, or auto"
+        raise click.UsageError(hint)
+    if not 0 <= number < int(processes):
+        raise click.UsageError(f"--process-id {number}: must be 0 to {processes} - 1")
+    return join(int(processes), number, coordinator)
 
 
 def _report(log: _Log, plan, outcome, out: Path) -> None:
@@ -570,13 +600,15 @@ class _Keeper:
 class _Log:
     """Lines for the terminal, kept for log.txt."""
 
-    def __init__(self):
+    def __init__(self, silent: bool = False):
         self.lines: list[str] = []
+        self.silent = silent
 
     def line(self, text: str) -> None:
         """Prints a line and keeps it."""
         self.lines.append(text)
-        click.echo(text, err=True)
+        if not self.silent:
+            click.echo(text, err=True)
 
 
 class _Progress:

@@ -203,6 +203,13 @@ class Solver(_Section):
       certify: items that the bound is taken from; more are closer, fewer are faster.
       chain: whether targets are raised, as far as capacities permit, to what the period
         before leaves, so that no plan asks for stock to be taken out.
+      devices: that share a process's items; 0 for as many as are visible and have
+        enough to do.
+      memory_gb: GB that a process may take for the scenarios of its items; those that
+        do not fit into half of it are drawn again in every pass. 0 for no limit.
+      sample_items: items that prices are found on, drawn by strata of size, capacities
+        in proportion; all items are then planned and repaired at these prices in a few
+        passes, and the bound holds for all of them. 0 for all items.
     """
 
     method: str = _word("newton", "newton", "adam", "sgd", "lbfgs")
@@ -219,6 +226,9 @@ class Solver(_Section):
     rounds: int = _count(5, low=1)
     certify: int = _count(48, low=2)
     chain: bool = _option(False, _flag)
+    devices: int = _count(0, low=0)
+    memory_gb: float = _amount(0.0)
+    sample_items: int = _count(0, low=0)
 
 
 @dataclass(frozen=True)

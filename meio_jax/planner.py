@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,8 +15,11 @@ from jaxtyping import Float
 from meio_jax.config import Solver
 from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.prices import Dual
-from meio_jax.dual.rows import build_rows, take_chunks
+from meio_jax.dual.rows import CHUNK, Rows, build_rows, spread_rows
+from meio_jax.dual.strata import sample_problem
+from meio_jax.dual.stream import Streamed, cells_of, with_charge, with_lift
 from meio_jax.dual.use import window_tolls
+from meio_jax.mesh import crew_for, place
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
@@ -158,6 +161,7 @@ def solve_problem(
     keep: Callable[[Place], None] | None = None,
     refine: Refine | None = None,
     charges: tuple[Float[np.ndarray, "points items"], ...] = (),
+    joint: bool = False,
 ) -> Solution:
     """Prices, bound and plan of a problem on a sample of scenarios.
 
@@ -174,12 +178,46 @@ def solve_problem(
         are above a capacity.
       charges: of each group, money per unit of stock and period that items pay where
         what they share is scarce, rising: `Solution.rations` are targets at these.
+      joint: whether the processes of `mesh.join` share the items: all of them make this
+        call with the same arguments, and all get the same solution.
     """
     with jax.enable_x64(True):
+        few = 0 < options.sample_items < sum(len(g.items) for g in problem.groups)
+        if few and start is None:
+            start = _sampled(problem, sample, options, callback, joint)
+            options = replace(options, max_evaluations=1)
         run = _Run(problem, sample, options, callback)
+        run.joint = joint
         run.begun, run.keep, run.refine = start, keep, refine
         run.charges = charges
         return run.solve()
+
+
+def rows_for(problem: Problem, sample: Sample, options: Solver):
+    """The rows that a solve would read, and the crew that works on them.
+
+    Args:
+      problem: the problem.
+      sample: its scenarios.
+      options: solver options.
+    """
+    run = _Run(problem, sample, options, None)
+    run.prepare()
+    return run.dual.rows, run.crew
+
+
+def _sampled(problem, sample, options, callback, joint) -> Place:
+    """Prices of a sample of the items, to plan all of them at."""
+    part = sample_problem(problem, options.sample_items, sample.seed)
+    run = _Run(part, sample, options, callback)
+    run.joint = joint
+    run.prepare()
+    state, _ = run._ascend(run._start())
+    prices = run.dual.spread(state.point.price)
+    nothing = [np.zeros(0, int) for _ in part.groups]
+    proven = run._bound_prices(state, prices, nothing)
+    stage = run.before + state.stage
+    return Place(prices, proven, stage, run.dual.evaluations, run._lifts())
 
 
 def targets_at(
@@ -210,7 +248,7 @@ class _Run:
     def __init__(self, problem, sample, options, callback):
         self.problem, self.sample, self.options = problem, sample, options
         self.given = problem  # with all items everywhere
-        self.callback = callback
+        self.callback, self.joint = callback, False
         self.begun: Place | None = None
         self.before = 0  # stages of smoothing that an earlier run has done
         self.keep: Callable[[Place], None] | None = None
@@ -225,21 +263,41 @@ class _Run:
         """Rows, dual, ascent and evaluators."""
         coarse = tuple(coarse_group(g) for g in self.problem.groups)
         self.planning = eqx.tree_at(lambda p: p.groups, self.problem, coarse)
-        rows = tuple(
-            build_rows(
-                self.planning, g, k, self.sample, count=self.options.levels,
-                atoms=self.options.atoms, dtype=self._dtype(),
-            )
-            for k, g in enumerate(coarse)
-        )  # fmt: skip
-        self.dual = Dual(self.planning, rows)
+        most = max(-(-len(g.items) // CHUNK) for g in coarse)
+        self.crew = crew_for(most, self.options.devices, joint=self.joint)
+        rows = tuple(map(self._rows, range(len(coarse))))
+        self.dual = Dual(self.planning, rows, self.crew)
         self.method = self._method()
-        self.evaluators = tuple(
-            Evaluator(self.problem, k, self.sample) for k in range(len(coarse))
+        self.evaluators, self.quick = (
+            tuple(
+                Evaluator(problem, k, self.sample, crew=self.crew)
+                for k in range(len(coarse))
+            )
+            for problem in (self.problem, self.planning)
         )
-        self.quick = tuple(
-            Evaluator(self.planning, k, self.sample) for k in range(len(coarse))
-        )
+
+    def _rows(self, k: int) -> Rows | Streamed:
+        """The rows of a group, held if they fit into half of the memory allowed."""
+        options, items = self.options, len(self.planning.groups[k].items)
+
+        def draw(*block):
+            return spread_rows(
+                self.planning, self.planning.groups[k], k, self.sample, self.crew,
+                block=block or None, count=options.levels, atoms=options.atoms,
+                dtype=self._dtype(),
+            )  # fmt: skip
+
+        allowed = options.memory_gb * 2**30 / 2 / len(self.planning.groups)
+        if not allowed or self._small() or options.polish:
+            return draw()
+        hands = self.crew.hands
+        one = sum(x.nbytes for x in jax.tree.leaves(draw(0, 1, hands))) / hands
+        first, last = self.crew.own(-(-items // CHUNK))
+        if (last - first) * one <= allowed:
+            return draw()
+        each = max(int(allowed / 2 / one) // hands, 1) * hands  # stacking takes twice
+        nodes = len(self.planning.groups[k].network.node)
+        return Streamed(lambda a, b: draw(a, b, each), last - first, each, nodes)
 
     def targets_at(self, prices):
         """Targets at the prices, to the last stage of smoothing, then whole."""
@@ -260,7 +318,7 @@ class _Run:
         price, wanted = self._sharpen(state, dear)
         prices = dual.spread(price)
         found = self._recover(prices, wanted, state)
-        if self.refine is not None and not self.stopped:
+        if self.refine is not None and not self._stop():
             found = self._refined(self.refine, found, state)
         targets, outcomes, tolls, use = found
         cost = sum(o.cost for o in outcomes)
@@ -270,6 +328,7 @@ class _Run:
         certificate = certify(
             self.given, self.sample, bound_prices, targets, outcomes, use,
             count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
+            crew=self.crew,
         )  # fmt: skip
         self._say("bound", certificate.low, state)
         status = self._status(cost, certificate.low, use)
@@ -338,7 +397,11 @@ class _Run:
         self.problem = choose_items(self.problem, benefit)
         self.planning = dual.problem = choose_items(self.planning, benefit)
         dual.rows = tuple(
-            replace(rows, upper=jnp.minimum(rows.upper, self._chunk(g.items.upper, k)))
+            rows  # draws the new limits with everything else
+            if isinstance(rows, Streamed)
+            else replace(
+                rows, upper=jnp.minimum(rows.upper, self._chunk(g.items.upper, k))
+            )
             for k, (rows, g) in enumerate(
                 zip(dual.rows, self.problem.groups, strict=True)
             )
@@ -381,7 +444,7 @@ class _Run:
 
         def say(value, over, price) -> bool:
             self._say("exact", value, state, over, price)
-            return self.stopped
+            return self._stop()
 
         found = sharpen(
             self.planning, self.sample, dual, state.point, chosen, self._unchunk,
@@ -396,10 +459,14 @@ class _Run:
         """The items of each group that make up the share of cost to be solved exactly,
         by the cost of serving and losing that the tree kernel sees."""
         worth = []
-        for rows, group in zip(self.dual.rows, self.planning.groups, strict=True):
-            volume = np.asarray(rows.mean, float).sum(axis=(2, 3, 4)).reshape(-1)
-            worth.append(volume[: len(group.items)] * group.items.penalty)
         share = 1.0 if self._small() else self.options.polish
+        if not share:
+            return [np.zeros(0, int) for _ in self.dual.rows]
+        for rows, group in zip(self.dual.rows, self.planning.groups, strict=True):
+            assert isinstance(rows, Rows)  # what is to be polished is held
+            volume = np.asarray(rows.mean, float).sum(axis=(2, 3, 4)).reshape(-1)
+            volume = self.crew.gather(volume, len(group.items), rows.volume.shape[1])
+            worth.append(volume * group.items.penalty)
         every = np.concatenate(worth)
         order = np.argsort(-every, kind="stable")
         before = np.cumsum(every[order]) - every[order]
@@ -453,7 +520,7 @@ class _Run:
             while not method.terminate(self.dual, state) and state.steps < most:
                 late = time.perf_counter() - self.begin > options.time_limit
                 self.stopped |= bool(options.time_limit and late)
-                if self.stopped:
+                if self._stop():
                     break
                 state = method.step(self.dual, state)
                 self._say(phase, state.evaluated.value, state)
@@ -489,6 +556,11 @@ class _Run:
         self._say(phase, steady.value, state)
         return state
 
+    def _stop(self) -> bool:
+        """Whether to stop, as the first of many processes has it."""
+        self.stopped = bool(self.crew.lead(np.array([self.stopped], float))[0])
+        return self.stopped
+
     def _calibrate(self, point):
         """Lifts K1's cost of a shortage to the slope that greedy fulfilment shows.
 
@@ -499,8 +571,8 @@ class _Run:
         trials = [self._trial(k) for k in range(len(self.dual.rows))]
         for _ in range(LIFTS):
             lifts = [
-                trial(np.asarray(y, float))
-                for trial, y in zip(trials, point.targets, strict=True)
+                trial(self._unchunk(y, k))
+                for k, (trial, y) in enumerate(zip(trials, point.targets, strict=True))
             ]
             self._lift(lifts)
             point = self._free(point.targets)
@@ -510,34 +582,33 @@ class _Run:
         return tuple(float(rows.lift) for rows in self.dual.rows)
 
     def _lift(self, lifts) -> None:
-        self.dual.rows = tuple(
-            replace(rows, lift=jnp.asarray(lift, rows.lift.dtype))
-            for rows, lift in zip(self.dual.rows, lifts, strict=True)
-        )
+        self.dual.rows = tuple(map(with_lift, self.dual.rows, lifts))
 
     def _trial(self, k):
         """What a tenth more stock saves under K3 over what it saves under K1."""
-        rows, group = self.dual.rows[k], self.planning.groups[k]
-        chunks, items = rows.volume.shape
+        group, count = self.planning.groups[k], self.options.levels
+        chunk = min(CHUNK, len(group.items))
+        chunks = -(-len(group.items) // chunk)
         picked = np.unique(np.linspace(0, chunks - 1, min(chunks, 6)).astype(int))
-        index = (picked[:, None] * items + np.arange(items)).ravel()
+        index = (picked[:, None] * chunk + np.arange(chunk)).ravel()
         index = index[index < len(group.items)]
         part = take_items(group, index)
         one = eqx.tree_at(lambda p: p.groups[k], self.planning, part)
         evaluator = Evaluator(one, k, self.sample)
-        sample = take_chunks(rows, picked)
-        sample = eqx.tree_at(lambda r: r.lift, sample, jnp.ones_like(sample.lift))
+        rows = build_rows(
+            one, part, k, self.sample, count=count, atoms=self.options.atoms,
+            dtype=self._dtype(), chunk=chunk, chunks=len(picked),
+        )  # fmt: skip
         toll = np.zeros(
             (self.problem.regimes, len(group.network.node), self.problem.periods)
         )
 
         def ratio(targets) -> float:
-            y = targets[picked]
-            flat = y.reshape(-1, self.problem.periods, y.shape[-1])[: len(index)]
-            device = jnp.asarray(y, rows.atoms.dtype)
-            held = np.einsum("in,itn->", part.items.holding, 0.1 * flat)
-            costs = [evaluator(flat * f, toll).cost for f in (1.0, 1.1)]
-            tree = [float(shortage_cost(sample, device * f)) for f in (1.0, 1.1)]
+            y = targets[index]
+            device = self._in_chunks(y, rows)
+            held = np.einsum("in,itn->", part.items.holding, 0.1 * y)
+            costs = [evaluator(y * f, toll).cost for f in (1.0, 1.1)]
+            tree = [float(shortage_cost(rows, device * f)) for f in (1.0, 1.1)]
             saved, seen = costs[0] - costs[1] + held, tree[0] - tree[1]
             return float(np.clip(saved / max(seen, 1e-12), 1.0, MOST_LIFT))
 
@@ -556,19 +627,28 @@ class _Run:
             self.dual.carried[group.network.node] += left
 
     def _unchunk(self, y, k) -> np.ndarray:
-        count = len(self.problem.groups[k].items)
-        y = np.asarray(y, float)
-        return y.reshape(-1, self.problem.periods, *y.shape[2:])[:count]
+        """By item and period, for the items of all processes."""
+        count, chunk = len(self.problem.groups[k].items), y.shape[1]
+        y = np.asarray(y, float).reshape(-1, self.problem.periods, *y.shape[2:])
+        return self.crew.gather(y, count, chunk // self.problem.periods)
 
     def _whole(self, targets):
         return tuple(self._unchunk(y, k) for k, y in enumerate(targets))
 
-    def _chunk(self, y, k):
-        rows = self.dual.rows[k]
-        items = rows.volume.size
-        full = np.zeros((items, *y.shape[1:]))
+    def _chunk(self, y, k) -> Any:
+        """A process's own part of what `_unchunk` gives, cut over its devices."""
+        rows, periods = self.dual.rows[k], self.problem.periods
+        first, last = self.crew.own(len(y), cells_of(rows)[1] // periods)
+        return self._in_chunks(y[first:last], rows)
+
+    def _in_chunks(self, y, rows):
+        cells = cells_of(rows)
+        full = np.zeros((cells[0] * cells[1] // self.problem.periods, *y.shape[1:]))
         full[: len(y)] = y
-        return jnp.asarray(full.reshape(rows.lower.shape), rows.atoms.dtype)
+        full = full.reshape(cells)
+        if isinstance(rows, Streamed):
+            return np.asarray(full, rows.dtype)
+        return place(full, rows.atoms)
 
     def _recover(self, prices, wanted, state):
         """The best feasible targets found from fractional ones.
@@ -651,8 +731,8 @@ class _Run:
                     near = np.random.default_rng(probe).uniform(0.8, 1.2, prices.shape)
                     near = prices * (near if probe else 1)
                     best = whole_optimum(
-                        self.dual.rows[k], jnp.asarray(near[:, node]),
-                        self._chunk(y, k), steps=12,
+                        self.dual.rows[k], self._chunk(y, k),
+                        jnp.asarray(near[:, node]), steps=12,
                     )  # fmt: skip
                     y = self._unchunk(best, k)
             targets.append(y)
@@ -746,9 +826,8 @@ class _Run:
             y, parts = targets[k], []
             for charge in charges:
                 more = self._chunk(np.broadcast_to(charge[:, None, None], y.shape), k)
-                dearer = replace(rows, tilt=rows.tilt + more)
                 part = self.dual.look(
-                    dearer, prices[:, node], self._chunk(y, k), stage,
+                    with_charge(rows, more), prices[:, node], self._chunk(y, k), stage,
                     self.method.softness * stage,
                 )  # fmt: skip
                 y = np.minimum(self._unchunk(part.target, k), y)
@@ -758,29 +837,39 @@ class _Run:
 
     def _overrides(self, prices, targets):
         """What fixed targets cost at the prices, under the tree kernel."""
-        found, stage = [], self.method.stages[-1]
-        for k, group in enumerate(self.problem.groups):
-            items, rows = group.items, self.dual.rows[k]
+        found = []
+        for k, group in enumerate(self.planning.groups):
+            items = group.items
             fixed = (items.lower == items.upper) & (items.upper > 0)
-            if not fixed.any():
-                found.append(np.zeros(targets[k].shape[:2]))
-                continue
-            most = rows.atoms.max(axis=(1, 3, 4))[..., None]  # demand of all classes
-            free = self._chunk(fixed, k) > 0
-            lower = jnp.where(free, 0, rows.lower)
-            upper = jnp.where(free, jnp.maximum(most, rows.lower), rows.upper)
-            open_ = replace(rows, lower=lower, upper=upper)
-            own = jnp.asarray(prices[:, group.network.node])
-            held = self._chunk(targets[k], k)
-            best = self.dual.look(
-                open_, own, held, stage, self.method.softness * stage
-            ).target
-            best = self._chunk(np.rint(self._unchunk(best, k)), k)
-            best = whole_optimum(open_, own, best, steps=12)
-            more = cell_costs(open_, own, held) - cell_costs(open_, own, best)
-            more = np.asarray(more, float).reshape(-1, self.problem.periods)
-            found.append(np.where(fixed.any(axis=2), more[: len(items)], 0))
+            some = np.flatnonzero(fixed.any(axis=(1, 2)))
+            cost = np.zeros(targets[k].shape[:2])
+            if len(some):
+                more = self._override(k, some, fixed[some], prices, targets[k][some])
+                cost[some] = np.where(fixed[some].any(axis=2), more, 0)
+            found.append(cost)
         return tuple(found)
+
+    def _override(self, k, some, fixed, prices, targets):
+        """What some items cost more with the targets than with those at the prices."""
+        group, options = self.planning.groups[k], self.options
+        rows = build_rows(
+            self.planning, take_items(group, some), k, self.sample,
+            count=options.levels, atoms=options.atoms, dtype=self._dtype(),
+        )  # fmt: skip
+        fill = lambda y: jnp.asarray(self._in_chunks(y, rows))
+        free, held = fill(fixed.astype(float)) > 0, fill(targets)
+        most = 8 * rows.anchor.sum(axis=2, keepdims=True) + 20
+        rows = replace(
+            rows,
+            lift=jnp.asarray(self._lifts()[k], rows.lift.dtype),
+            lower=jnp.where(free, 0, rows.lower),
+            upper=jnp.where(free, jnp.maximum(most, rows.upper), rows.upper),
+        )
+        own, stage = jnp.asarray(prices[:, group.network.node]), self.method.stages[-1]
+        best = self.dual.look(rows, own, held, stage, self.method.softness * stage)
+        best = whole_optimum(rows, jnp.round(best.target), own, steps=12)
+        more = cell_costs(rows, held, own) - cell_costs(rows, best, own)
+        return np.asarray(more, float).reshape(-1, self.problem.periods)[: len(some)]
 
     def _status(self, cost, bound, use) -> str:
         if violation(self.problem, use) > 0:

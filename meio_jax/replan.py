@@ -277,7 +277,7 @@ class Replanner:
             y[None], group.network.tree.walk, items.key, items.lower, items.upper
         )
         prices = jnp.asarray(self.prices[:, group.network.node])
-        best = whole_optimum(rows, prices, jnp.asarray(y, jnp.float32), steps=STEPS)
+        best = whole_optimum(rows, jnp.asarray(y, jnp.float32), prices, steps=STEPS)
         return np.asarray(best, float)[0]
 
     def _below(self, item: str, k: int, i: int, demand: float, group) -> Below:

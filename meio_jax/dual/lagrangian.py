@@ -12,15 +12,16 @@ derivative in a price is the use less the capacity.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from meio_jax.dual.rows import Rows
+from meio_jax.dual.rows import Rows, by_chunks
 from meio_jax.kernels.cost import bucket_drops, serve_cost, service_levels
 from meio_jax.kernels.tree import dual_value, minimise, tree_inverse
+from meio_jax.mesh import mesh_of, on_mesh, over_items
 
 PULL = 0.05  # share of the holding cost that draws targets to the nodes' own demand
 AROUND = 0.2  # share of the density around in Jacobians: steps cross many kinks
@@ -67,7 +68,6 @@ def charges(window, volume, holding, prices):
     return on_stock, on_ship / window
 
 
-@partial(jax.jit, static_argnames=("flows", "curved", "passes", "tolerance"))
 def evaluate(
     rows: Rows,
     prices: Prices,
@@ -94,6 +94,26 @@ def evaluate(
       passes: the most passes over the atoms.
       tolerance: residual at which a cell's search stops.
     """
+    return _evaluate(
+        rows, prices, start, stage, softness, flows=flows, curved=curved,
+        passes=passes, tolerance=tolerance, mesh=mesh_of(rows.atoms),
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnames=("flows", "curved", "passes", "tolerance", "mesh"))
+def _evaluate(rows, prices, start, stage, softness, *, mesh, **options):
+    inputs = by_chunks(rows), False, True, False, False
+    cut = "target", "sent", "slope"
+    marks: list[Any] = [name in cut for name in Evaluation._fields]
+    outputs = Evaluation(*marks)
+    body = partial(_on_device, mesh=mesh, **options)
+    return on_mesh(body, mesh, inputs, outputs)(rows, prices, start, stage, softness)
+
+
+def _on_device(
+    rows, prices, start, stage, softness, *, flows, curved, passes, tolerance, mesh
+) -> Evaluation:
+    """A device's own chunks; value, use and bend are of all devices."""
     prices = prices.astype(rows.atoms.dtype)
 
     def chunk(part):
@@ -133,12 +153,13 @@ def evaluate(
         near = cell["anchor"] + 0.1 * cell["anchor"].sum(axis=1, keepdims=True)
         pull = pull / (near + 0.5)
         tilted = join(charge) + cell["tilt"]
-        solved = jax.vmap(
-            partial(minimise, rows.shape, passes=passes, tolerance=tolerance),
-            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
-        )(
-            cell["atoms"], rows.prob, join(drop), tilted, cell["lower"],
+        search = partial(
+            minimise, rows.shape, passes=passes, tolerance=tolerance, hinges=rows.hinges
+        )
+        solved = rows.each_cell(
+            search, cell["atoms"], rows.prob, join(drop), tilted, cell["lower"],
             cell["upper"], cell["width"] * stage, pull, cell["anchor"], cell["start"],
+            spread=False,
         )  # fmt: skip
         terms = solved.terms
         value = (
@@ -194,12 +215,23 @@ def evaluate(
         )
 
     cells = rows.by_cell | {"start": start}
-    sums, target, sent, slope, residual = jax.lax.map(chunk, (rows.by_item, cells))
     wide = jnp.result_type(float)  # float64 where JAX allows it
-    value, use, bend = (x.astype(wide).sum(axis=0) for x in sums[:3])
-    return Evaluation(
-        value, target, sent, slope, use, bend, residual.max(), sums[3].mean()
-    )
+
+    def add(total, part):  # chunk by chunk: sums of all chunks at once are large
+        sums, *cut = chunk(part)
+        return tuple(t + x for t, x in zip(total, sums, strict=True)), cut
+
+    nodes, periods = prices.shape[1:]
+    size = (1 + rows.regimes) * nodes
+    shapes = (), prices.shape, (3, periods, size, size), ()
+    zeros = tuple(jnp.zeros(shape, wide) for shape in shapes)
+    sums, cut = jax.lax.scan(add, zeros, (rows.by_item, cells))
+    target, sent, slope, residual = cut
+    sums = over_items(sums, mesh)
+    chunks = len(target) if mesh is None else len(target) * mesh.size
+    residual = over_items(residual.max(), mesh, most=True)
+    value, use, bend, looks = sums
+    return Evaluation(value, target, sent, slope, use, bend, residual, looks / chunks)
 
 
 def by_pool(drop: Float[Array, "*cells regimes pools buckets"]):
@@ -354,21 +386,17 @@ def exact_bound(
         join = lambda x: x.reshape(-1, *x.shape[2:])
         drop, charge = join(by_pool(drop)), join(charge)
         width = cell["width"] * stage.astype(narrow)
-        solved = jax.vmap(
-            partial(minimise, rows.shape, passes=passes),
-            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
-        )(
-            cell["atoms"], rows.prob, drop.astype(narrow), charge.astype(narrow),
-            cell["lower"], cell["upper"], width, jnp.zeros_like(cell["start"]),
-            cell["start"], cell["start"],
+        search = partial(minimise, rows.shape, passes=passes, hinges=rows.hinges)
+        solved = rows.each_cell(
+            search, cell["atoms"], rows.prob, drop.astype(narrow),
+            charge.astype(narrow), cell["lower"], cell["upper"], width,
+            jnp.zeros_like(cell["start"]), cell["start"], cell["start"], spread=False,
         )  # fmt: skip
         slope = (drop * solved.terms.tail).sum(axis=-1)
         stock = solved.target.astype(wide) @ shape.member.T
-        value = jax.vmap(
-            partial(dual_value, shape, cuts=cuts),
-            in_axes=(1, None, 0, 0, 0, 0, 0, 0, 0, 0),
-        )(
-            cell["atoms"], prob, drop, charge, cell["lower"].astype(wide),
+        value = rows.each_cell(
+            partial(dual_value, shape, cuts=cuts), cell["atoms"], prob, drop, charge,
+            cell["lower"].astype(wide),
             cell["upper"].astype(wide), slope, stock, width.astype(wide),
             solved.target.astype(wide),
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """The dual of the whole problem: groups gathered over one vector of capacity prices."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 
 from meio_jax.dual.lagrangian import Evaluation, evaluate
 from meio_jax.dual.rows import Rows
+from meio_jax.dual.stream import Streamed, over_blocks, start_of
+from meio_jax.mesh import Crew, place
 from meio_jax.problem import Problem
 
 PASSES = 100  # over the atoms at most; the mean is below ten
@@ -45,11 +47,18 @@ class Dual:
 
     Concave, a sum over items, with derivative use - capacity (Danskin). Holds what does
     not change while prices do: the rows of each group, the limited capacities, and
-    the stock that the first receipts build on.
+    the stock that the first receipts build on. Of the rows a process has those of its
+    own items.
     """
 
-    def __init__(self, problem: Problem, rows: tuple[Rows, ...]):
-        self.problem, self.rows = problem, rows
+    def __init__(
+        self,
+        problem: Problem,
+        rows: tuple[Rows | Streamed, ...],
+        crew: Crew | None = None,
+    ):
+        self.problem, self.crew = problem, crew or Crew()
+        self.rows: tuple[Any, ...] = rows  # Rows | Streamed
         self.shape = problem.capacities.shape
         self.limited = np.flatnonzero(np.isfinite(problem.capacities))
         self.capacity = problem.capacities.reshape(-1)[self.limited]
@@ -104,12 +113,17 @@ class Dual:
 
     def start(self) -> tuple[Float[Array, "chunks cells nodes"], ...]:
         """Where a search without a better idea begins: the mean demand of each node."""
-        return tuple(rows.anchor for rows in self.rows)
+        return tuple(start_of(rows) for rows in self.rows)
 
     def at(
         self, price, targets, *, stage: float, softness: float, curved: bool
     ) -> Point:
-        """The smoothed dual at a price vector, searching from the given targets."""
+        """The smoothed dual at a price vector, searching from the given targets.
+
+        Of many processes each evaluates its own items; their sums meet once, and the
+        price is that of the first process. Targets stay where their items are.
+        """
+        price = self.crew.lead(np.asarray(price, float))
         full = self.spread(price)
         use = np.zeros(self.shape)
         value, parts = 0.0, []
@@ -127,19 +141,21 @@ class Dual:
             if curved:
                 self._add_curve(curve, part, np.asarray(rows.window), node)
         self.evaluations += 1
+        value, use, curve = self.crew.totals(np.array(value), use, curve)
+        value = float(value)
         use[1, :, 0] -= self.carried
         value -= float(full[1, :, 0] @ self.carried) + float(price @ self.capacity)
         used = self.gather(use)
         return Point(
-            np.asarray(price, float), value, used, used - self.capacity, curve,
+            price, value, used, used - self.capacity, curve,
             tuple(p.target for p in parts), tuple(p.sent for p in parts),
             tuple(p.slope for p in parts),
-            max(float(p.residual) for p in parts),
+            self.crew.most(max(float(p.residual) for p in parts)),
         )  # fmt: skip
 
     def look(
         self,
-        rows: Rows,
+        rows: Rows | Streamed,
         prices,
         targets,
         stage: float,
@@ -152,6 +168,11 @@ class Dual:
         Each cell is searched to the end: a residual of 1 % of its charge can move the
         use of a small site by half.
         """
+        if isinstance(rows, Streamed):
+            again = lambda block, start: self.look(
+                block, prices, place(start, block.atoms), stage, softness, curved=curved
+            )
+            return over_blocks(again, rows, targets)
         kind = rows.atoms.dtype
         return evaluate(
             rows, jnp.asarray(prices), targets, jnp.asarray(stage, kind),

@@ -21,11 +21,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import buckets, cumulate, serve_cost, service_levels
-from meio_jax.kernels.tree import TreeShape
+from meio_jax.kernels.tree import Hinges, TreeShape
+from meio_jax.mesh import Crew, assemble, mesh_of, replicate
 from meio_jax.problem import Group, Network, Problem
 from meio_jax.scenarios.load import SlotSource
+from meio_jax.scenarios.regimes import regime_of
 from meio_jax.scenarios.sample import Sample, window_demand
 
+CHUNK = 8  # items worked on at once
 BY_ITEM = (
     "mean", "slot", "weight", "late_cost", "volume", "penalty", "holding", "paid",
 )  # fmt: skip
@@ -36,8 +39,9 @@ class Rows(eqx.Module):
     """A group on the device: items in chunks, padded with items of no demand.
 
     Attributes:
-      atoms: cumulated demand of each pool's buckets, regime by regime, units; a cell is
-        an item-period.
+      atoms: cumulated demand of each pool's buckets that hold classes, regime by
+        regime, units; of every item-period, which is a cell, or of every item where all
+        its periods meet the same windows (`same_windows`).
       prob: weight of each atom, its regime's share included.
       mean: mean window demand of each class in a regime, times the regime's share,
         units.
@@ -60,6 +64,7 @@ class Rows(eqx.Module):
       ring: first level whose pool holds both a node and the home of a class.
       home: home of each class.
       shape: the tree.
+      hinges: the buckets of pools that the atoms are of.
       buckets: buckets of a pool in a regime.
       regimes: bins of load of equal size.
       lift: factor on the cost of a shortage in each chunk's planning, 1 for the kernel
@@ -67,7 +72,7 @@ class Rows(eqx.Module):
       paid: cost of the window's earlier periods, counted in their own period.
     """
 
-    atoms: Float[Array, "chunks atoms cells pools regimes*buckets"]
+    atoms: Float[Array, "chunks atoms drawn hinges"]
     prob: Float[Array, " atoms"]
     mean: Float[Array, "chunks items periods regimes classes"]
     slot: Int[Array, "chunks items levels classes"]
@@ -90,6 +95,7 @@ class Rows(eqx.Module):
     ring: Int[Array, "nodes classes"]
     home: Int[Array, " classes"]
     shape: TreeShape
+    hinges: Hinges
     buckets: int = eqx.field(static=True)
     regimes: int = eqx.field(static=True)
 
@@ -114,7 +120,25 @@ class Rows(eqx.Module):
 
     @property
     def pools(self) -> int:
-        return self.atoms.shape[3]
+        return self.hinges.place.shape[0]
+
+    def each_cell(self, kernel, atoms, prob, *cells, spread: bool = True):
+        """A kernel of one cell, over those of a chunk.
+
+        Args:
+          kernel: of atoms, their weights, and arrays of a cell.
+          atoms: the chunk's.
+          prob: their weights.
+          *cells: arrays, the first axis of each the cells.
+          spread: give the kernel atoms by pool and bucket, not by hinge.
+        """
+        drawn, count = atoms.shape[1], len(cells[0])
+        atoms = self.hinges.spread(atoms) if spread else atoms
+        cut = [x.reshape(drawn, count // drawn, *x.shape[1:]) for x in cells]
+        inner = jax.vmap(kernel, in_axes=(None, None, *[0] * len(cells)))
+        outer = jax.vmap(inner, in_axes=(1, None, *[0] * len(cells)))
+        done = outer(atoms, prob, *cut)
+        return jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), done)
 
 
 def tree_shape(network: Network, dtype) -> TreeShape:
@@ -128,6 +152,53 @@ def tree_shape(network: Network, dtype) -> TreeShape:
     )
 
 
+def bucket_hinges(
+    pool: Int[np.ndarray, "levels classes"], pools: int, count: int, regimes: int
+) -> tuple[Hinges, Int[np.ndarray, " hinges"]]:
+    """The buckets that can have demand of their own, and their places among all.
+
+    A pool of m classes uses its first m - 1 buckets and the last, all of them where it
+    has more classes than buckets: the others would repeat the last.
+
+    Args:
+      pool: of each class at each level.
+      pools: number of pools.
+      count: buckets of a pool.
+      regimes: of load, each with buckets of its own.
+    """
+    members = np.bincount(pool.ravel(), minlength=pools)[:, None]
+    bucket = np.tile(np.arange(count), regimes)[None, :]
+    used = ((bucket < members - 1) | (bucket == count - 1)) & (members > 0)
+    total = int(used.sum())
+    number = np.where(used, np.cumsum(used.ravel()).reshape(used.shape) - 1, total)
+    last = number[:, count - 1 :: count].repeat(count, axis=1)  # of each regime
+    place = np.where(used, number, last)
+    own = np.nonzero(used)[0]
+    return Hinges(jnp.asarray(own), jnp.asarray(place)), np.flatnonzero(used)
+
+
+def same_windows(sample: Sample, index: int, regimes: int) -> bool:
+    """Whether every period meets the same windows, lead times and regimes, in whatever
+    scenarios: then the atoms of one period are those of every period.
+
+    Args:
+      sample: the scenarios.
+      index: which group.
+      regimes: of load.
+    """
+    if np.ptp(sample.weight) > 1e-12 or (sample.factor != 1).any():
+        return False
+    lead, reach = sample.lead[index], sample.longest + 1
+    known = regime_of(sample.order, regimes)
+
+    def windows(t):
+        met = np.c_[known[t], sample.slot[:, t : t + reach], lead[:, t].T]
+        return met[np.lexsort(met.T)]
+
+    first = windows(0)
+    return all(np.array_equal(windows(t), first) for t in range(1, lead.shape[1]))
+
+
 def build_rows(
     problem: Problem,
     group: Group,
@@ -137,8 +208,9 @@ def build_rows(
     count: int,
     atoms: int,
     dtype=jnp.float32,
-    chunk: int = 8,
+    chunk: int = CHUNK,
     chunks: int = 0,
+    span: tuple[int, int] | None = None,
 ) -> Rows:
     """Draws a group's scenarios and keeps what the planner reads of them.
 
@@ -153,34 +225,42 @@ def build_rows(
       dtype: of the planning arithmetic.
       chunk: items drawn at once; fewer where there are fewer, unless `chunks` is given.
       chunks: least number of chunks, filled up with empty ones.
+      span: first and last of the chunks to build; all if not given.
     """
     network, items = group.network, group.items
     chunk = chunk if chunks else min(chunk, len(items))
+    begin, end = span or (0, -(-len(items) // chunk))
     source = SlotSource(problem, group, sample)
     regimes = problem.regimes
     average, prob = _averaging(sample.weight, atoms, regimes)
     shape = tree_shape(network, dtype)
     pool = network.tree.pool_of[:, network.home]
-    members = np.bincount(pool.ravel(), minlength=len(network.tree.member))
-    lead = sample.lead[index]
+    pools = len(network.tree.member)
+    members = np.bincount(pool.ravel(), minlength=pools)
+    hinges, kept = bucket_hinges(pool, pools, count, regimes)
+    ring = problem.kind != "forecast" and same_windows(sample, index, regimes)
+    drawn_periods = 1 if ring else problem.periods
+    lead = sample.lead[index][:, :drawn_periods]
     window = sample.window(index)
     build = partial(
         _item_rows, count=count, regimes=regimes, longest=sample.longest, dtype=dtype
     )
     constants = (
-        jnp.asarray(source.slot), jnp.asarray(lead), jnp.asarray(network.home),
+        jnp.asarray(source.slot[:, : drawn_periods + sample.longest]),
+        jnp.asarray(lead), jnp.asarray(network.home),
         jnp.asarray(sample.weight, dtype), jnp.asarray(average, dtype),
         jnp.asarray(network.ring), jnp.asarray(pool), jnp.asarray(members),
-        jnp.asarray(sample.order),
+        jnp.asarray(sample.order[:drawn_periods]), jnp.asarray(kept),
     )  # fmt: skip
     services = tuple(
         jnp.asarray(x, dtype)
         for x in (network.unit_cost, network.cost_per_weight, network.days_late)
     )
+    more = problem.periods // drawn_periods
+    repeat = lambda x: jnp.repeat(x, more, axis=1)
     parts = []
-    total = max(-(-len(items) // chunk), chunks)
-    for first in range(0, total * chunk, chunk):
-        last = max(min(first + chunk, len(items)), first)
+    for first in range(begin * chunk, max(end, begin + chunks) * chunk, chunk):
+        last = max(min(first + chunk, len(items), end * chunk), first)
         pad = first + chunk - last
         fill = lambda x, first=first, last=last, pad=pad: np.concatenate(
             [x[first:last], np.repeat(x[:1], pad, 0)]
@@ -196,21 +276,23 @@ def build_rows(
         holding = jnp.asarray(fill(items.holding), dtype)
         penalty = jnp.asarray(fill(items.penalty), dtype)
         drawn = build(slots, item_cost, holding, penalty, constants)
-        biggest = drawn["atoms"].max(axis=(1, 3))[:, :, count - 1 :: count]  # of roots
-        biggest = biggest.max(axis=2)  # items periods
+        atoms_here, slot = drawn.pop("atoms"), drawn.pop("slot")
+        drawn = {k: repeat(x) for k, x in drawn.items()}
+        biggest = repeat(atoms_here.max(axis=(1, 3)))  # items periods
         lower = scalar(items.lower)
         top = jnp.maximum(biggest[:, :, None], lower)
         upper = jnp.clip(jnp.minimum(scalar(_finite(items.upper)), top), lower, None)
         cells = chunk * problem.periods
         flat = lambda x, n=cells: x.reshape(n, *x.shape[2:])
+        join = lambda x: x.reshape(-1, *x.shape[2:])
         served = jnp.minimum(item_cost.min(axis=1), penalty[:, None])
         before = 1 - network.spread / jnp.asarray(window[network.home], dtype)
         paid = jnp.einsum("itkq,iq,q->i", drawn["mean"], served, before)
         parts.append(
             dict(
-                atoms=jnp.moveaxis(flat(jnp.moveaxis(drawn["atoms"], 1, 2)), 1, 0),
+                atoms=jnp.moveaxis(join(jnp.moveaxis(atoms_here, 1, 2)), 1, 0),
                 mean=drawn["mean"],
-                slot=drawn["slot"],
+                slot=slot,
                 width=flat(drawn["width"]),
                 anchor=flat(drawn["anchor"]),
                 weight=weight,
@@ -225,7 +307,7 @@ def build_rows(
             )
         )
     return Rows(
-        **{k: jnp.stack([p[k] for p in parts]) for k in parts[0]},
+        **{k: jnp.stack([p.pop(k) for p in parts]) for k in tuple(parts[0])},
         unit_cost=services[0],
         cost_per_weight=services[1],
         days_late=services[2],
@@ -235,19 +317,61 @@ def build_rows(
         ring=jnp.asarray(network.ring),
         home=jnp.asarray(network.home),
         shape=shape,
+        hinges=hinges,
         buckets=count,
         regimes=regimes,
     )
 
 
-def take_chunks(rows: Rows, chosen) -> Rows:
-    """The rows of some chunks alone."""
-    return replace(rows, **_pick(rows.by_item | rows.by_cell, chosen))
+def by_chunks(rows: Rows) -> Rows:
+    """True in place of each array whose first axis is chunks, False of the others."""
+    cut = dict.fromkeys((*BY_ITEM, *BY_CELL), True)
+    return replace(jax.tree.map(lambda _: False, rows), **cut)
 
 
-@jax.jit
-def _pick(arrays, chosen):
-    return {name: value[chosen] for name, value in arrays.items()}
+def spread_rows(
+    problem: Problem,
+    group: Group,
+    index: int,
+    sample: Sample,
+    crew: Crew,
+    *,
+    chunk: int = CHUNK,
+    block: tuple[int, int, int] | None = None,
+    **options,
+) -> Rows:
+    """The rows of a process's own items, cut over its devices by chunks.
+
+    Args:
+      problem: the problem.
+      group: one of its groups.
+      index: which one.
+      sample: the scenarios.
+      crew: who works on which items.
+      chunk: items worked on at once.
+      block: first and last chunk, among the process's own, and the number to fill up to
+        with empty ones; all if not given.
+      **options: as of `build_rows`.
+    """
+    chunk = min(chunk, len(group.items))
+    chunks = -(-len(group.items) // chunk)
+    start, stop = crew.own(chunks)
+    first, last, size = block or (0, stop - start, -(-chunks // crew.processes))
+    each = max(-(-size // crew.hands), 1)
+    spans = crew.deal(start + first, start + last, each)
+    build = partial(
+        build_rows, problem, group, index, sample, chunk=chunk, chunks=each, **options
+    )
+    parts = crew.each(lambda _, span: build(span=span), spans)
+    if len(parts) == 1:
+        return parts[0]
+    cut = {
+        name: assemble([getattr(part, name) for part in parts])
+        for name in (*BY_ITEM, *BY_CELL)
+    }
+    put = partial(replicate, mesh=mesh_of(cut["atoms"]))
+    rest = {name: x for name, x in vars(parts[0]).items() if name not in cut}
+    return Rows(**cut, **jax.tree.map(put, rest))
 
 
 def _finite(x):
@@ -272,7 +396,7 @@ def _item_rows(
     slots, cost, holding, penalty, constants, *, count, regimes, longest, dtype
 ):
     """Atoms, mean demand, bucket slots and smoothing widths of a chunk of items."""
-    slot, lead, home, weight, average, ring, pool, members, order = constants
+    slot, lead, home, weight, average, ring, pool, members, order, kept = constants
     levels, pools = pool.shape[0], members.shape[0]
 
     def one(slots, cost, holding, penalty):
@@ -290,7 +414,7 @@ def _item_rows(
         if average.shape[1] < average.shape[0]:
             total = jnp.sort(total, axis=-1) @ average
         total = jnp.transpose(total, (4, 2, 0, 3, 1))  # atoms, t, pools, regimes, b
-        total = total.reshape(*total.shape[:3], -1)
+        total = total.reshape(*total.shape[:2], -1)[:, :, kept]
         whole = mean.sum(axis=1) @ _members(place, pools, count, dtype)
         width = jnp.maximum(1.0, 0.06 * whole)
         anchor = whole[:, : ring.shape[0]]

@@ -66,7 +66,51 @@ def pool_terms(
       stock: stock under each pool, units.
       width: half width of the smoothing, units, > 0.
     """
-    stock, half = stock[:, None], width[:, None]
+    hinges = every_hinge(*atoms.shape[1:])
+    terms = hinge_terms(hinges, atoms.reshape(len(atoms), -1), prob, stock, width)
+    return PoolTerms(*map(hinges.spread, terms))
+
+
+def every_hinge(pools: int, buckets: int) -> "Hinges":
+    """A hinge for every bucket of every pool."""
+    count = pools * buckets
+    return Hinges(
+        jnp.repeat(jnp.arange(pools), buckets), jnp.arange(count).reshape(pools, -1)
+    )
+
+
+class Hinges(NamedTuple):
+    """Which buckets of which pools have demand of their own.
+
+    Attributes:
+      pool: the pool of each hinge.
+      place: the hinge of each bucket, those past a pool's last class being its last;
+        one past the last hinge for a pool without classes.
+    """
+
+    pool: Int[Array, " hinges"]
+    place: Int[Array, "pools buckets"]
+
+    def spread(self, x: Float[Array, "*some hinges"]) -> Float[Array, "*some p b"]:
+        """What every hinge has, by pool and bucket; 0 for pools without classes."""
+        x = jnp.concatenate([x, jnp.zeros_like(x[..., :1])], axis=-1)
+        return x[..., self.place]
+
+    def gather(self, x: Float[Array, "pools buckets"]) -> Float[Array, " hinges"]:
+        """Sums of what the buckets of each hinge have: the transpose of `spread`."""
+        total = jnp.zeros(self.pool.size + 1, x.dtype).at[self.place].add(x)
+        return total[:-1]
+
+
+def hinge_terms(
+    hinges: Hinges,
+    atoms: Float[Array, "atoms hinges"],
+    prob: Float[Array, " atoms"],
+    stock: Float[Array, " pools"],
+    width: Float[Array, " pools"],
+) -> PoolTerms:
+    """`pool_terms` by hinge, in loops over all hinges at once."""
+    stock, half = stock[hinges.pool], width[hinges.pool]
     inverse = 0.5 / half
 
     def add(total, atom):
@@ -168,7 +212,7 @@ class TreeSolution(NamedTuple):
 
 def minimise(
     shape: TreeShape,
-    atoms: Float[Array, "atoms pools buckets"],
+    atoms: Float[Array, "... hinges"],
     prob: Float[Array, " atoms"],
     drop: Float[Array, "pools buckets"],
     charge: Float[Array, " nodes"],
@@ -180,6 +224,7 @@ def minimise(
     start: Float[Array, " nodes"],
     tolerance: float = 1e-2,
     passes: int = 24,
+    hinges: Hinges | None = None,
 ) -> TreeSolution:
     """Minimises charge . y + sum_v sum_j drop_(v,j) E (D_v^(1..j) - Y_v)^+ over a box.
 
@@ -206,7 +251,14 @@ def minimise(
       start: where to start.
       tolerance: residual at which to stop.
       passes: the most passes over the atoms.
+      hinges: which buckets the atoms are of; they then have an axis of hinges in place
+        of those of pools and buckets.
     """
+    if hinges is None:
+        hinges = every_hinge(*atoms.shape[1:])
+        atoms = atoms.reshape(len(atoms), -1)
+    own, fall = jnp.arange(len(shape.member)), hinges.gather(drop)
+    by_pool = (hinges.pool[:, None] == own).astype(fall.dtype)
     scale = jnp.maximum(jnp.max(jnp.abs(charge)), 1e-9)
     nodes = start.shape[0]
     above = shape.member[nodes:]  # pools of more than one node
@@ -214,10 +266,10 @@ def minimise(
     least = least + 1e-6 * scale
 
     def look(y):
-        terms = pool_terms(atoms, prob, shape.member @ y, width)
-        slope = charge - shape.member.T @ (drop * terms.tail).sum(axis=1)
+        terms = hinge_terms(hinges, atoms, prob, shape.member @ y, width)
+        slope = charge - shape.member.T @ ((fall * terms.tail) @ by_pool)
         slope = slope + pull * (y - anchor)
-        value = charge @ y + jnp.sum(drop * terms.shortage)
+        value = charge @ y + fall @ terms.shortage
         value = value + pull @ (y - anchor) ** 2 / 2
         free = ((y > lower) | (slope < 0)) & ((y < upper) | (slope > 0))
         free = free.astype(y.dtype)
@@ -230,7 +282,7 @@ def minimise(
     def step(state):
         y, here, damping, count = state
         value, slope, terms, _, _ = here
-        bend = (drop * (terms.density + damping * terms.around)).sum(axis=1)
+        bend = (fall * (terms.density + damping * terms.around)) @ by_pool
         diagonal = bend[:nodes] + pull + (damping + 1e-3) * least
 
         def improve(_, new):  # the model's box-constrained minimum, by active sets
@@ -253,6 +305,7 @@ def minimise(
     state = (start, look(start), jnp.ones((), start.dtype), jnp.ones((), jnp.int32))
     y, here, _, count = lax.while_loop(again, step, state)
     _, slope, terms, free, residual = here
+    terms = PoolTerms(*map(hinges.spread, terms))
     return TreeSolution(y, terms, free, slope, residual, count)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from meio_jax.dual.exact import solve_items
 from meio_jax.dual.use import use_cost
+from meio_jax.mesh import Crew
 from meio_jax.problem import Problem
 from meio_jax.recover.evaluate import Outcome, outcome_use
 from meio_jax.scenarios.sample import Sample
@@ -72,6 +73,7 @@ def certify(
     count: int,
     seed: int,
     dtype=jnp.float32,
+    crew: Crew | None = None,
 ) -> Certificate:
     """Bounds the cost of every plan, and splits the distance to this one.
 
@@ -85,7 +87,9 @@ def certify(
       count: items to solve, the dearest for certain; all if there are no more.
       seed: of the draw.
       dtype: of the method's steps; what is proven is float64.
+      crew: processes, which share the items to solve.
     """
+    crew = crew or Crew()
     whole = [
         item_lagrangian(problem, k, o, y, prices)
         for k, (o, y) in enumerate(zip(outcomes, targets, strict=True))
@@ -95,7 +99,8 @@ def certify(
     draw = draw_items(total, count, seed)
     chosen = draw.chosen
     model, greedy = np.zeros(len(chosen)), np.zeros(len(chosen))
-    parts = list(by_group(sizes, chosen))
+    mine = np.arange(crew.process, len(chosen), crew.processes)
+    parts = [(k, mine[here], items) for k, here, items in by_group(sizes, chosen[mine])]
 
     def solve(k, items, pinned):
         own = prices[:, problem.groups[k].network.node]
@@ -113,6 +118,7 @@ def certify(
         for (k, here, items), free, kept in zip(parts, best, held, strict=True):
             model[here] = kept.result() - free.result()
             greedy[here] = whole[k][items] - kept.result()
+    model, greedy = crew.total(model), crew.total(greedy)
     cost = sum(o.cost for o in outcomes)
     limited = np.isfinite(problem.capacities)
     spare = np.where(limited, problem.capacities, 0) - np.where(limited, use, 0)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from meio_jax.dual.use import Use, cell_use, total_use
 from meio_jax.kernels.cost import serve_cost
 from meio_jax.kernels.fulfill import fulfill, greedy_routes
+from meio_jax.mesh import Crew
 from meio_jax.problem import Group, Problem
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import Sample, window_demand
@@ -58,7 +59,7 @@ class Evaluator:
 
     def __init__(
         self, problem: Problem, index: int, sample: Sample, *, chunk: int = 64,
-        window: Float[np.ndarray, " nodes"] | None = None,
+        window: Float[np.ndarray, " nodes"] | None = None, crew: Crew | None = None,
     ):  # fmt: skip
         """Prepares a group for a sample.
 
@@ -69,7 +70,9 @@ class Evaluator:
           chunk: items evaluated at once.
           window: mean periods that an order protects; the sample's own mean if not
             given.
+          crew: who works on which items; an outcome is of all of them.
         """
+        self.crew = crew or Crew()
         self.group: Group = problem.groups[index]
         self.sample, self.index = sample, index
         self.regimes = problem.regimes
@@ -102,13 +105,24 @@ class Evaluator:
         ring = self.group.network.ring
         routes = greedy_routes(self.typical, self.penalty, ring, by_setting)
         klass, node, used, _ = map(np.asarray, routes)
-        constants = self._constants(klass, node, used)
-        parts = [
-            self._part(first, target, constants)
-            for first in range(0, len(self.group.items), self.chunk)
+        count = len(self.group.items)
+        first, last = self.crew.own(count, self.chunk)
+        spans = [
+            (k, min(k + self.chunk, last))
+            for k in range(first, max(last, first + 1), self.chunk)
         ]
-        cell = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}
-        total = {k: sum(p[1][k] for p in parts) for k in parts[0][1]}
+        constants = self._constants(klass, node, used)
+        parts = self.crew.each(
+            lambda k, span: self._part(span, target, constants), spans
+        )
+        cell = {
+            k: self.crew.gather(
+                np.concatenate([p[0][k] for p in parts]), count, self.chunk
+            )
+            for k in parts[0][0]
+        }
+        sums = [np.asarray(sum(p[1][k] for p in parts)) for k in parts[0][1]]
+        total = dict(zip(parts[0][1], self.crew.totals(*sums), strict=True))
         return self._outcome(target, cell, total, klass, node)
 
     def _constants(self, klass, node, used):
@@ -125,10 +139,10 @@ class Evaluator:
         )  # fmt: skip
         return constants
 
-    def _part(self, first, target, constants):
+    def _part(self, span, target, constants):
         """Outcome of a chunk of items, as arrays by cell and totals."""
-        items = self.group.items
-        last = min(first + self.chunk, len(items))
+        items, (first, last) = self.group.items, span
+        last = max(first, last)
         pad = first + self.chunk - last
         fill = lambda x: jnp.asarray(
             np.concatenate([x[first:last], np.repeat(x[:1] * 0, pad, 0)]), jnp.float32

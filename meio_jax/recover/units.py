@@ -1,15 +1,45 @@
 """Single units under the tree kernel: what they are worth, and whole optima."""
 
-from functools import partial
+from functools import partial, wraps
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from meio_jax.dual.lagrangian import Prices, by_pool, charges, home_weights
-from meio_jax.dual.rows import Rows
+from meio_jax.dual.rows import Rows, by_chunks
+from meio_jax.dual.stream import Streamed
 from meio_jax.kernels.cost import serve_cost, service_levels
 from meio_jax.kernels.tree import absence_cost, descend, exact_terms, unit_moves
+from meio_jax.mesh import mesh_of, on_mesh, place
+
+
+def by_device(body):
+    """The function of rows, targets and what is common to all, each device working on
+    its own chunks; what it returns is cut by chunks."""
+
+    @partial(jax.jit, static_argnames=("mesh", "options"))
+    def run(rows, target, *common, mesh, options):
+        inputs = by_chunks(rows), True, *[False] * len(common)
+        done = on_mesh(partial(body, **dict(options)), mesh, inputs, True)
+        return done(rows, target, *common)
+
+    @wraps(body)
+    def call(rows, target, *common, **options):
+        if isinstance(rows, Streamed):
+            return over_blocks(rows, target, *common, **options)
+        mesh, options = mesh_of(rows.atoms), tuple(options.items())
+        return run(rows, target, *common, mesh=mesh, options=options)
+
+    def over_blocks(rows, target, *common, **options):
+        parts = []
+        for at, block in rows:
+            found = call(block, place(target[at], block.atoms), *common, **options)
+            parts.append(jax.tree.map(np.asarray, found))
+        return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
+    return call
 
 
 def _cells(rows: Rows, prices: Prices, item):
@@ -39,7 +69,7 @@ def _no_prices(rows: Rows) -> Prices:
     return jnp.zeros(size, rows.atoms.dtype)
 
 
-@jax.jit
+@by_device
 def unit_values(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> tuple[Float[Array, "chunks cells nodes"], Float[Array, "chunks cells nodes"]]:
@@ -49,15 +79,14 @@ def unit_values(
     def chunk(part):
         item, atoms, tilt, y = part
         charge, drop = _cells(rows, free, item)
-        moves = jax.vmap(partial(unit_moves, rows.shape), in_axes=(1, None, 0, 0, 0))(
-            atoms, rows.prob, drop, charge + tilt, y
-        )
+        one = partial(unit_moves, rows.shape)
+        moves = rows.each_cell(one, atoms, rows.prob, drop, charge + tilt, y)
         return moves.more, moves.less
 
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
 
 
-@jax.jit
+@by_device
 def absence_costs(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> Float[Array, "chunks cells nodes"]:
@@ -67,9 +96,8 @@ def absence_costs(
     def chunk(part):
         item, atoms, tilt, y = part
         charge, drop = _cells(rows, free, item)
-        return jax.vmap(partial(absence_cost, rows.shape), in_axes=(1, None, 0, 0, 0))(
-            atoms, rows.prob, drop, charge + tilt, y
-        )
+        one = partial(absence_cost, rows.shape)
+        return rows.each_cell(one, atoms, rows.prob, drop, charge + tilt, y)
 
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
 
@@ -85,15 +113,15 @@ def shortage_cost(
         item, atoms, y = part
         _, drop = _cells(rows, free, item)
         stock = y @ rows.shape.member.T
-        short, _ = jax.vmap(exact_terms, in_axes=(1, None, 0))(atoms, rows.prob, stock)
+        short, _ = rows.each_cell(exact_terms, atoms, rows.prob, stock)
         return jnp.sum(drop * short)
 
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, target)).sum()
 
 
-@jax.jit
+@by_device
 def cell_costs(
-    rows: Rows, prices: Prices, target: Float[Array, "chunks cells nodes"]
+    rows: Rows, target: Float[Array, "chunks cells nodes"], prices: Prices
 ) -> Float[Array, "chunks cells"]:
     """Tilted tree cost of each cell at the prices, short of what no target changes."""
     prices = prices.astype(rows.atoms.dtype)
@@ -102,17 +130,17 @@ def cell_costs(
         item, atoms, tilt, y = part
         charge, drop = _cells(rows, prices, item)
         stock = y @ rows.shape.member.T
-        short, _ = jax.vmap(exact_terms, in_axes=(1, None, 0))(atoms, rows.prob, stock)
+        short, _ = rows.each_cell(exact_terms, atoms, rows.prob, stock)
         return ((charge + tilt) * y).sum(axis=1) + (drop * short).sum(axis=(1, 2))
 
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
 
 
-@partial(jax.jit, static_argnames=("steps",))
+@by_device
 def whole_optimum(
     rows: Rows,
-    prices: Prices,
     target: Float[Array, "chunks cells nodes"],
+    prices: Prices,
     *,
     steps: int,
 ) -> Float[Array, "chunks cells nodes"]:
@@ -123,9 +151,10 @@ def whole_optimum(
         item, atoms, tilt, lower, upper, y = part
         charge, drop = _cells(rows, prices, item)
         walk = partial(descend, rows.shape, steps=steps)
-        return jax.vmap(walk, in_axes=(1, None, 0, 0, 0, 0, 0))(
-            atoms, rows.prob, drop, charge + tilt, jnp.ceil(lower), jnp.floor(upper), y
-        )
+        return rows.each_cell(
+            walk, atoms, rows.prob, drop, charge + tilt, jnp.ceil(lower),
+            jnp.floor(upper), y,
+        )  # fmt: skip
 
     return jax.lax.map(
         chunk, (rows.by_item, rows.atoms, rows.tilt, rows.lower, rows.upper, target)

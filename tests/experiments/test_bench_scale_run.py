@@ -1,0 +1,15 @@
+"""The suite that times the planner by size stays alive, and says what it should."""
+
+import json
+
+from experiments.bench_scale.run import main
+
+
+def test_quick_run_has_every_column(tmp_path, capsys):
+    main(["--quick", "--out", str(tmp_path)])
+    (row,) = json.loads((tmp_path / "quick.json").read_text())["rows"]
+    assert "| pairs |" in capsys.readouterr().out
+    assert row["pairs"] == row["items"] * row["nodes"]
+    assert row["bound"] <= row["cost"]
+    assert min(row["floor_cpu"], row["wall"], row["peak_mb"], row["ratio"]) > 0
+    assert row["evaluations"] > 1

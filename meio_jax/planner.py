@@ -548,7 +548,7 @@ class _Run:
         stage = method.stages[state.stage]
         steady = dual.at(
             dual.gather(mean), point.targets, stage=stage,
-            softness=method.softness * stage, curved=False,
+            softness=method.softness * stage, curved=self._curved(),
         )  # fmt: skip
         if steady.value < point.value - 1e-9 * abs(point.value):
             return state
@@ -828,12 +828,17 @@ class _Run:
                 more = self._chunk(np.broadcast_to(charge[:, None, None], y.shape), k)
                 part = self.dual.look(
                     with_charge(rows, more), prices[:, node], self._chunk(y, k), stage,
-                    self.method.softness * stage,
+                    self.method.softness * stage, curved=self._curved(),
                 )  # fmt: skip
                 y = np.minimum(self._unchunk(part.target, k), y)
                 parts.append(y)
             found.append(np.stack(parts))
         return tuple(found)
+
+    def _curved(self) -> bool:
+        """Whether the ascent's own program has second derivatives: to use it again is
+        quicker than to compile one without."""
+        return self.options.method == "newton"
 
     def _overrides(self, prices, targets):
         """What fixed targets cost at the prices, under the tree kernel."""

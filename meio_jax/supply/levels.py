@@ -20,7 +20,7 @@ from meio_jax.problem import Group
 from meio_jax.supply.chain import Limits, Supply
 from meio_jax.supply.draws import LeadDemand
 
-POINTS = 12  # of the price of rationing
+POINTS = 8  # of the price of rationing
 HALF = 0.5  # of a lost-sales lead time that a penalty is divided by
 BATCH = 64  # offers solved at once
 EVALUATIONS = 60  # of the dual at most

@@ -122,6 +122,11 @@ class Rows(eqx.Module):
     def pools(self) -> int:
         return self.hinges.place.shape[0]
 
+    def pool_atoms(self) -> Float[Array, "chunks atoms cells pools regimes*buckets"]:
+        """Atoms of every cell by pool and bucket."""
+        atoms = self.hinges.spread(self.atoms)
+        return jnp.repeat(atoms, self.lower.shape[1] // atoms.shape[2], axis=2)
+
     def each_cell(self, kernel, atoms, prob, *cells, spread: bool = True):
         """A kernel of one cell, over those of a chunk.
 

@@ -46,7 +46,7 @@ class NodeCosts:
         self.rows, self.targets = rows, targets
         self.pool_of = np.asarray(rows.shape.pool_of)
         member = np.asarray(rows.shape.member)
-        atoms = np.moveaxis(np.array(rows.atoms[0]), 0, -1)  # t pools buckets atoms
+        atoms = np.moveaxis(np.array(rows.pool_atoms()[0]), 0, -1)  # t p b atoms
         self.prob = np.asarray(rows.prob, float)
         stock = targets @ member.T
         self.others = np.moveaxis(stock[:, self.pool_of] - targets[:, None], 1, 0)

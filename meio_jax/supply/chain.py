@@ -140,6 +140,8 @@ def sources(
       cost: of a unit on its way, money; inf where no way leads.
       serves: depots that an item can be bought to.
     """
+    if not cost.shape[1]:
+        return np.full((len(cost), cost.shape[2]), -1)
     open_ = np.where(serves[:, :, None], cost, np.inf)
     best = open_.argmin(axis=1)
     none = ~np.isfinite(open_.min(axis=1))

@@ -143,8 +143,9 @@ def _prepare(
     own = offers.item
     source = sources(landed[own], offers.serves)
     flow = below.shipped.mean(axis=1)[own]
-    depots = range(len(supply.depot))
-    share = np.stack([(flow * (source == d)).sum(axis=1) for d in depots], axis=1)
+    share = np.zeros((offers.size, len(supply.depot)))
+    for d in range(len(supply.depot)):
+        share[:, d] = (flow * (source == d)).sum(axis=1)
     total = share.sum(axis=1, keepdims=True)
     even = offers.serves / np.maximum(offers.serves.sum(axis=1, keepdims=True), 1)
     share = np.where(total > 0, share / np.maximum(total, 1e-12), even)
@@ -166,11 +167,12 @@ def _scheduled(
     )
     everywhere = np.ones((len(has), depots), bool)
     source = np.where(has[:, None], of(source, -1), sources(landed, everywhere))
-    row, column = np.arange(len(has))[:, None], np.arange(source.shape[1])[None]
     reached = source >= 0
-    lane = np.where(reached, cost[row, np.maximum(source, 0), column], 0.0)
-    mean = supply.lanes.lead[np.maximum(source, 0), column]
-    mean = np.where(reached, mean, group.network.lead_mean[None])
+    lane = np.zeros(source.shape)
+    mean = np.broadcast_to(group.network.lead_mean, source.shape).copy()
+    i, n = np.nonzero(reached)
+    lane[i, n] = cost[i, source[i, n], n]
+    mean[i, n] = supply.lanes.lead[source[i, n], n]
     ways = Ways(
         source,
         np.rint(mean).astype(int),

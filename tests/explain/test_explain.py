@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hand_made import ITEMS, LIFT, NODES, folder_of_all_kinds, make_plan
 from numpy.testing import assert_allclose
+from small_plan import ITEMS, LIFT, NODES, folder_of_all_kinds, make_plan
 from tiny_folder import WEEKS, tiny, write
 
 import meio_jax as meio
@@ -77,7 +77,9 @@ def test_an_item_alone_meets_the_scenarios_that_it_was_planned_on(made, found):
             dtype=jnp.float64, chunk=1,
         )  # fmt: skip
         for steps in (s for s in found.values() if s.group == k):
-            assert_allclose(rows.atoms[steps.row], steps.cost.rows.atoms[0])
+            assert_allclose(
+                rows.pool_atoms()[steps.row], steps.cost.rows.pool_atoms()[0]
+            )
 
 
 def test_the_scenarios_are_those_that_plans_are_made_on(made):
@@ -164,7 +166,9 @@ def prices_of(made, steps):
 def tree_cost(rows, charge, drop, t, tries):
     """K1 in numpy: charges, and what is short in the pools, for rows of targets."""
     stock = tries @ np.asarray(rows.shape.member).T
-    short = np.maximum(np.asarray(rows.atoms)[0, :, t] - stock[:, None, :, None], 0)
+    short = np.maximum(
+        np.asarray(rows.pool_atoms())[0, :, t] - stock[:, None, :, None], 0
+    )
     return tries @ charge + np.einsum(
         "yspb,s,pb->y", short, np.asarray(rows.prob), drop
     )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hand_made import folder_of_all_kinds, make_plan
 from numpy.testing import assert_allclose
+from small_plan import folder_of_all_kinds, make_plan
 from tiny_folder import WEEKS, write
 
 import meio_jax as meio

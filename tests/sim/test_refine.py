@@ -1,5 +1,6 @@
 """Refinement: what it does to targets that are wrong, and to a plan's tables."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -108,10 +109,7 @@ def test_a_refined_plan_from_tables_to_its_run(tmp_path):
     outcome = meio.simulate(folder, [run], paths=6)
     # spill limits of the table are those that are simulated
     none = plan.targets.assign(spill_limit=40.0)
-    hoard = meio.Plan(
-        plan.status, plan.cost, plan.bound, none, plan.prices, plan.service,
-        plan.kpis, plan.facts, plan.metrics,
-    )  # fmt: skip
+    hoard = replace(plan, targets=none)
     other = meio.simulate(folder, [hoard], paths=6)
     local = [
         o.kpis.set_index("metric")["value"]["local share"] for o in (outcome, other)

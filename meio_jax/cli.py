@@ -18,6 +18,7 @@ import click
 
 from meio_jax import __version__
 from meio_jax.faults import InputError
+from meio_jax.whatif import ONE_PASS
 
 DONE, BAD_INPUT, STOPPED, NO_PLAN = 0, 2, 3, 4
 PAGE = "report.html"
@@ -167,24 +168,31 @@ def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) 
 @click.option("--lead-time", multiple=True, help="lanes:+1, vendors:+1, FROM>TO:+1")
 @click.option("--cutoff", multiple=True, help="NODE:+1, in hours")
 @click.option("--close", multiple=True, help="A node to hold and ship nothing.")
+@click.option("--sensitivities", "ranked", is_flag=True, help="Rank all inputs.")
 @click.option(
     "--solve", "again", is_flag=True, help="Then plan again, from its prices."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The new run's folder.")
 @click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
-def whatif(run: Path, words, periods, again, out, tables, **changes) -> None:
+def whatif(run: Path, words, periods, ranked, again, out, tables, **changes) -> None:
     """What other capacities or tables would save or cost the plan of the folder RUN.
 
     A change is +10%, -10%, +50, -50, *1.2 or =1200, as in FC02:storage:+10%; node *
     stands for all nodes that have such a limit. Capacities are answered at once; other
     changes take one pass over the items at the plan's prices. A column counts in the
-    unit that it has in its file.
+    unit that it has in its file. --sensitivities says what 10 % or an hour more of
+    every kind of input would cost or save, at these prices.
     """
     from meio_jax import load
     from meio_jax.config import from_facts
     from meio_jax.whatif import parse
 
     changes = {kind: given for kind, given in changes.items() if given}
+    if ranked:
+        if words or changes or again or out:
+            raise click.UsageError("--sensitivities goes with --tables alone")
+        _show_sensitivities(load(run), tables)
+        return
     if not words and not changes:
         raise click.UsageError("nothing to ask: give --capacity NODE:RESOURCE:CHANGE")
     if not again and (out or (tables and not changes)):
@@ -300,6 +308,20 @@ def _show_question(log: _Log, plan, asked, config) -> None:
         f"estimate {part(asked.estimate)} {unit} at the plan's prices: "
         "an estimate, not proven"
     )
+
+
+def _show_sensitivities(plan, tables) -> None:
+    """What a little more of every kind of input adds, a period."""
+    from meio_jax.config import from_facts
+
+    _device()
+    log, unit = _Log(), _per(from_facts(plan.facts))
+    table = plan.sensitivities(tables=tables)
+    log.line(f"grade    {ONE_PASS}; {unit}")
+    for row in table.to_dict("records"):
+        share = f"{100 * row['share'] + 0.0:+.2f} % of cost"
+        money = _money(row["money"], "+")
+        log.line(f"more     {row['input']:<18}{row['change']:>5} {money:>12}  {share}")
 
 
 def _show_answer(log: _Log, plan, found, asked, config) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,6 @@ from meio_jax.config import Config, from_facts
 from meio_jax.dual.bound import group_bound
 from meio_jax.dual.exact import solve_items
 from meio_jax.faults import Faults, InputError
-from meio_jax.plan import Plan
 from meio_jax.planner import is_small, stages_of
 from meio_jax.problem import Problem
 from meio_jax.scenarios.sample import Sample, draw_sample
@@ -34,8 +33,12 @@ from meio_jax.tables.build import Labels, build
 from meio_jax.tables.change import with_changes
 from meio_jax.tables.edit import with_edits
 from meio_jax.tables.hashing import check_made_from, digest
+from meio_jax.tables.nudge import MORE, NUDGES, frame_of
 from meio_jax.tables.outcome import targets_array
 from meio_jax.whatif import ONE_PASS, WhatIf
+
+if TYPE_CHECKING:
+    import pandas  # noqa: TID251
 
 Changes = Mapping[str, Sequence[str]]
 
@@ -61,7 +64,7 @@ class Pass:
         else by the tree kernel (K1), which is quicker, and lower.
     """
 
-    def __init__(self, plan: Plan, examined: Examined, config: Config):
+    def __init__(self, plan: Any, examined: Examined, config: Config):
         """Draws the scenarios, and evaluates the tables as they were.
 
         Args:
@@ -75,15 +78,20 @@ class Pass:
         self.exact = items <= config.solver.certify
         self.value, _ = self(examined)
 
-    def __call__(self, examined: Examined) -> tuple[float, bool]:
+    def __call__(
+        self, examined: Examined, *, scale: float = 1.0, spread: float = 1.0
+    ) -> tuple[float, bool]:
         """The dual value of some tables at the prices, money, and whether it bounds
         them: not where inbound is priced in the first period and no stock is given to
         start from, as nobody knows then what the first receipts build on.
 
         Args:
           examined: the tables, without faults.
+          scale: factor on all demand of the scenarios.
+          spread: factor on its distance from its mean.
         """
         problem, labels, sample = _posed(examined, self.config)
+        sample = replace(sample, scale=scale, spread=spread)
         prices = self._prices(problem, labels)
         targets = targets_array(self.plan, problem, labels, self.place)
         room = np.where(np.isfinite(problem.capacities), problem.capacities, 0)
@@ -127,7 +135,7 @@ class Pass:
 
 
 def ask(
-    plan: Plan,
+    plan: Any,
     capacity: Mapping[tuple, float | str],
     changes: Changes,
     *,
@@ -169,7 +177,53 @@ def ask(
     return Asked(answer, after)
 
 
-def made_from(plan: Plan, tables: Tables | str | Path | None, config: Config) -> Tables:
+def sensitivities(
+    plan: Any,
+    *,
+    tables: Tables | str | Path | None = None,
+    config: Config | None = None,
+) -> pandas.DataFrame:
+    """What 10 % or an hour more of every kind of input adds to the cost, ranked.
+
+    At the plan's prices, so to first order: capacities by what their prices times a
+    tenth of them save, all others by one pass each, on the same scenarios: more demand
+    is every scenario's in proportion, more spread the same mean. Columns: `input`,
+    `change`, `money` (a period; below 0 where it saves) and `share` of the plan's cost.
+
+    Args:
+      plan: the plan.
+      tables: as for `ask`.
+      config: all options; those of the plan unless given.
+
+    Raises:
+      InputError: the tables have faults, or the plan was made from others.
+    """
+    config = config or from_facts(plan.facts)
+    examined = examine(made_from(plan, tables, config), config)
+    look, periods = Pass(plan, examined, config), plan.facts["sizes"]["periods"]
+    worth = plan.prices["bound_price"] * plan.prices["capacity"]
+    found = [
+        (f"{resource} room", "+10%", -0.1 * float(worth[rows].sum()))
+        for resource, rows in plan.prices.groupby("resource", sort=False).groups.items()
+    ]
+    for name, more in (
+        ("demand", {"scale": MORE}),
+        ("demand spread", {"spread": MORE}),
+    ):
+        value, _ = look(examined, **more)
+        found.append((name, "+10%", value - look.value))
+    for name, (change, nudged) in NUDGES.items():
+        value, _ = look(examined._replace(tables=nudged(examined.tables)))
+        found.append((name, change, value - look.value))
+    found.sort(key=lambda row: -abs(row[2]))
+    names, changes, money = (list(x) for x in zip(*found, strict=True))
+    return frame_of({
+        "input": names, "change": changes, "money": [m / periods for m in money],
+        "share": [m / max(abs(plan.cost), 1e-12) for m in money],
+    })  # fmt: skip
+
+
+def made_from(plan: Any, tables: Tables | str | Path | None, config: Config) -> Tables:
     """The tables that a plan was made from.
 
     Args:
@@ -203,7 +257,7 @@ def _pairs(changes: Changes) -> Iterator[tuple[str, str]]:
     return ((kind, word) for kind, words in changes.items() for word in words)
 
 
-def _capacities(plan: Plan, capacity) -> WhatIf:
+def _capacities(plan: Any, capacity) -> WhatIf:
     """The free answer; no change where no capacity is changed."""
     if capacity:
         return plan.what_if(capacity)

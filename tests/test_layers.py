@@ -30,7 +30,7 @@ LEFT = {  # each room and the rooms that it may import
     "whatif": "faults changes",
     "explain": "faults checkpoint config problem scenarios kernels dual planner sim"
     " tables",
-    "plan": "faults checkpoint tables report whatif explain",
+    "plan": "faults checkpoint tables report whatif explain onepass",
     "instances": "",
     "stats": "",
     "gloo": "",
@@ -42,7 +42,7 @@ LEFT = {  # each room and the rooms that it may import
     " planner sim supply tables plan instances outcome runs whatif",
 }
 LEFT["onepass"] = (
-    "faults changes checkpoint config problem scenarios dual planner tables plan whatif"
+    "faults changes checkpoint config problem scenarios dual planner tables whatif"
 )
 LEFT["api"] += " onepass"
 LEFT["replan"] = (

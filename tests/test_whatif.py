@@ -290,6 +290,41 @@ def test_the_quicker_kernel_bounds_too_and_foretells_the_same(made):
     assert_allclose(quick.estimate, exact.estimate, rtol=0.1)
 
 
+def test_sensitivities_agree_with_solving_again(made):
+    _, plan, _ = made
+    table = plan.sensitivities()
+    money = table.set_index("input")["money"]
+    assert (table["money"].abs().diff().dropna() <= 0).all()  # ranked
+    assert_allclose(table["share"], table["money"] * 3 / plan.cost)
+    room = money["storage room"] + money["outbound room"]
+    # Euler: twice the demand in twice the room costs twice as much at any prices
+    assert_allclose(money["demand"] + room, 0.1 * plan.bound / 3, rtol=1e-6)
+    bound = lambda **how: meio.what_if(plan, solve=True, **how).plan.bound
+    again = {
+        "storage room": (10, bound(capacity={("*", "storage"): "+1%"})),
+        "shipping": (1, bound(changes={"cost": ["ship_options.unit_cost:+10%"]})),
+        "penalty": (1, bound(changes={"cost": ["items.lost_sale_cost:+10%"]})),
+    }
+    for name, (times, value) in again.items():
+        rise = times * (value - plan.bound) / 3
+        assert money[name] <= rise + 1e-3  # prices that move can only add
+        assert_allclose(money[name], rise, rtol=0.25, atol=0.1)
+    assert money["demand spread"] > 0
+    assert money["holding"] > 0
+    assert money["lead-time spread"] == money["cut-off hour"] == 0  # there is none
+
+
+def test_the_command_ranks_all_inputs(made):
+    _, _, run = made
+    answer = command("whatif", run, "--sensitivities")
+    assert answer.exit_code == 0, answer.output
+    assert "grade    one pass at the plan's prices" in answer.stderr
+    lines = [x for x in answer.stderr.splitlines() if x.startswith("more ")]
+    assert len(lines) == 10
+    assert "demand" in lines[0]
+    assert command("whatif", run, "--sensitivities", "--solve").exit_code == 2
+
+
 def test_without_stock_a_price_of_the_first_receipts_proves_nothing(tmp_path):
     files = added("capacities.csv", f"WEST,inbound,{WEEKS[0]},5")
     plan = meio.solve(write(tmp_path / "data", files), config=options())

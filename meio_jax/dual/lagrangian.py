@@ -67,7 +67,7 @@ def charges(window, volume, holding, prices):
     return on_stock, on_ship / window
 
 
-@partial(jax.jit, static_argnames=("flows", "curved", "passes", "tolerance"))
+@partial(jax.jit, static_argnames=("flows", "curved", "passes", "tolerance", "around"))
 def evaluate(
     rows: Rows,
     prices: Prices,
@@ -79,6 +79,7 @@ def evaluate(
     curved: bool,
     passes: int = 16,
     tolerance: float = 1e-2,
+    around: float = AROUND,
 ) -> Evaluation:
     """Minimises every cell's smoothed Lagrangian at the prices.
 
@@ -93,6 +94,7 @@ def evaluate(
       curved: whether second derivatives are wanted.
       passes: the most passes over the atoms.
       tolerance: residual at which a cell's search stops.
+      around: share of the density around in second derivatives; 0 for the exact ones.
     """
     prices = prices.astype(rows.atoms.dtype)
 
@@ -179,7 +181,7 @@ def evaluate(
         if curved:
             bend = _bend(
                 rows, item, toll, steps, own, drop, split(terms.tail),
-                split(terms.density + AROUND * terms.around), split(solved.free),
+                split(terms.density + around * terms.around), split(solved.free),
                 split(pull), flows, softness,
             )  # fmt: skip
         else:

@@ -17,7 +17,7 @@ from meio_jax.plan import Plan, load, versions
 from meio_jax.tables import Tables, examine
 from meio_jax.tables import check as check
 from meio_jax.tables import read as read
-from meio_jax.tables.change import with_capacities
+from meio_jax.tables.change import with_changes
 from meio_jax.tables.hashing import digest
 from meio_jax.tables.units import days_per_period
 from meio_jax.whatif import SOLVED, WhatIf
@@ -316,20 +316,29 @@ def simulate(
 
 def what_if(
     plan: Plan | str | Path,
-    capacity: Mapping[tuple, float | str],
+    capacity: Mapping[tuple, float | str] | None = None,
     *,
+    changes: Mapping[str, Sequence[str]] | None = None,
     solve: bool = False,
     tables: Tables | str | Path | None = None,
     config: Config | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
 ) -> WhatIf:
-    """What other capacities would save or cost: `Plan.what_if`, and a plan of them.
+    """What other capacities or tables would save or cost, and a plan of them.
+
+    Of capacities alone the answer is free: `Plan.what_if`. Of other changes it takes
+    one pass over the items at the plan's prices: a bound of the changed problem, and
+    an estimate of what its cost changes by.
 
     Args:
       plan: the plan, or its run folder.
       capacity: the changes, as for `Plan.what_if`.
+      changes: others, written as on the command line, by kind: "demand" ("+5%",
+        "A:+5%", "region=North:*1.1"), "cost" ("ship_options.unit_cost:*1.2"),
+        "lead_time" ("lanes:+1", "DC>EAST:+1"), "cutoff" ("EAST:-2", hours) and "close"
+        ("EAST").
       solve: whether to plan again from the plan's prices: `WhatIf.plan`, beside the
-        free answer.
+        answer without.
       tables: those that the plan was made from, or their folder; where they were then
         unless given.
       config: all options; those of the plan unless given.
@@ -340,13 +349,22 @@ def what_if(
         made from other tables.
     """
     plan = plan if isinstance(plan, Plan) else load(plan)
-    asked = plan.what_if(capacity)
+    config = config or from_facts(plan.facts)
+    if changes:
+        from meio_jax.onepass import ask
+
+        asked, changed = ask(
+            plan, capacity or {}, changes, tables=tables, config=config
+        )
+    else:
+        asked, changed = plan.what_if(capacity or {}), None
     if not solve:
         return asked
-    config = config or from_facts(plan.facts)
-    if not isinstance(tables, Tables):
-        tables = read(tables or plan.facts["tables"])
-    examined = examine(changed_tables(plan, asked, tables, config), config)
+    if changed is None:
+        if not isinstance(tables, Tables):
+            tables = read(tables or plan.facts["tables"])
+        changed = changed_tables(plan, asked, tables, config)
+    examined = examine(changed, config)
     if examined.faults.errors:
         raise InputError(examined.faults)
     found = plan_examined(examined, config, callback, start=plan.checkpoint)
@@ -355,7 +373,7 @@ def what_if(
 
 
 def changes_of(plan: Plan, asked: WhatIf | None = None) -> list[dict]:
-    """Capacities in which a plan's tables differ from those in its folder of tables.
+    """In what a plan's tables differ from those in its folder of tables, in turn.
 
     Args:
       plan: the plan.
@@ -367,7 +385,8 @@ def changes_of(plan: Plan, asked: WhatIf | None = None) -> list[dict]:
     columns = ["node", "resource", "period", "new_capacity"]
     rows = zip(*(asked.changes[c].tolist() for c in columns), strict=True)
     names = "node", "resource", "period", "capacity"
-    return made + [dict(zip(names, row, strict=True)) for row in rows]
+    limits = [dict(zip(names, row, strict=True)) for row in rows]
+    return [*made, *asked.edits, *limits]
 
 
 def changed_tables(plan: Plan, asked: WhatIf, tables: Tables, config: Config) -> Tables:
@@ -384,9 +403,9 @@ def changed_tables(plan: Plan, asked: WhatIf, tables: Tables, config: Config) ->
     """
     from meio_jax.runs import check_tables
 
-    before = with_capacities(tables, config, changes_of(plan))
+    before = with_changes(tables, config, changes_of(plan))
     check_tables(plan, digest(examine(before, config).tables))
-    return with_capacities(tables, config, changes_of(plan, asked))
+    return with_changes(tables, config, changes_of(plan, asked))
 
 
 def _loaded(policy):

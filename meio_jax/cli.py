@@ -18,6 +18,7 @@ import click
 
 from meio_jax import __version__
 from meio_jax.faults import InputError
+from meio_jax.whatif import ONE_PASS
 
 DONE, BAD_INPUT, STOPPED, NO_PLAN = 0, 2, 3, 4
 PAGE = "report.html"
@@ -151,11 +152,11 @@ def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) 
         raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
     import meio_jax as meio
     from meio_jax.api import changes_of
-    from meio_jax.tables.change import with_capacities
+    from meio_jax.tables.change import with_changes
 
     log, found = _Log(), meio.read(folder)
     if made := changes_of(plans[0]):
-        found = with_capacities(found, config, made)
+        found = with_changes(found, config, made)
     outcome = meio.simulate(
         found, [*plans, *(names or config.simulate.policies)],
         weeks=tuple(weeks.split(":")) if weeks else None, config=config,
@@ -169,39 +170,62 @@ def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--capacity", "words", multiple=True, help="NODE:RESOURCE:CHANGE")
-@click.option("--period", "periods", multiple=True, help="Where they hold; else all.")
+@click.option("--period", "periods", multiple=True, help="Where it holds; else all.")
+@click.option("--demand", multiple=True, help="+5%, ITEM:+5% or region=R:+5%")
+@click.option("--cost", multiple=True, help="TABLE.COLUMN:CHANGE")
+@click.option("--lead-time", multiple=True, help="lanes:+1, vendors:+1, FROM>TO:+1")
+@click.option("--cutoff", multiple=True, help="NODE:+1, in hours")
+@click.option("--close", multiple=True, help="A node to hold and ship nothing.")
+@click.option("--sensitivities", "ranked", is_flag=True, help="Rank all inputs.")
 @click.option(
     "--solve", "again", is_flag=True, help="Then plan again, from its prices."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The new run's folder.")
 @click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
-def whatif(run: Path, words, periods, again, out, tables) -> None:
-    """What other capacities would save or cost the plan of the run folder RUN.
+def whatif(run: Path, words, periods, ranked, again, out, tables, **changes) -> None:
+    """What other capacities or tables would save or cost the plan of the folder RUN.
 
     A change is +10%, -10%, +50, -50, *1.2 or =1200, as in FC02:storage:+10%; node *
-    stands for all nodes that have such a limit.
+    stands for all nodes that have such a limit. Capacities are answered at once; other
+    changes take one pass over the items at the plan's prices. A column counts in the
+    unit that it has in its file. --sensitivities says what 10 % or an hour more of
+    every kind of input would cost or save, at these prices.
     """
     from meio_jax import load
     from meio_jax.config import from_facts
     from meio_jax.whatif import parse
 
-    if not words:
+    changes = {kind: given for kind, given in changes.items() if given}
+    if ranked:
+        if words or changes or again or out:
+            raise click.UsageError("--sensitivities goes with --tables alone")
+        _show_sensitivities(load(run), tables)
+        return
+    if not words and not changes:
         raise click.UsageError("nothing to ask: give --capacity NODE:RESOURCE:CHANGE")
-    if not again and (out or tables):
+    if not again and (out or (tables and not changes)):
         raise click.UsageError("--out and --tables go with --solve")
     plan = load(run)
     config, log = from_facts(plan.facts), _Log()
-    asked = plan.what_if(parse(words, periods))
+    capacity, changed = parse(words, periods), None
+    folder = tables or Path(plan.facts["tables"])
+    if (changes or again) and not folder.is_dir():
+        raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
+    if changes:
+        from meio_jax.onepass import ask
+
+        _device()
+        asked, changed = ask(plan, capacity, changes, tables=folder, config=config)
+    else:
+        asked = plan.what_if(capacity)
     _show_question(log, plan, asked, config)
     if not again:
         return
     from meio_jax.api import changed_tables, changes_of
     from meio_jax.tables import read
 
-    folder = tables or Path(plan.facts["tables"])
-    if not folder.is_dir():
-        raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
-    changed = changed_tables(plan, asked, read(folder), config)
+    if changed is None:
+        changed = changed_tables(plan, asked, read(folder), config)
 
     def finish(found) -> None:
         found.facts["what_if"] = changes_of(plan, asked)
@@ -248,9 +272,11 @@ CHANGES = 12  # that are printed
 
 
 def _show_question(log: _Log, plan, asked, config) -> None:
-    """The free answer with its grade, and the part of every change."""
+    """The answer without solving, its grade, and the part of every change."""
     log.line(f"plan     {_bounds(plan.cost, plan.bound, plan, config)}")
     unit, periods = _per(config), _periods(plan)
+    for edit in asked.edits[:CHANGES]:
+        log.line(f"change   {edit['text']}")
     part = lambda x: _money(x / periods, "+")
     for k, ((node, resource), rows) in enumerate(
         asked.changes.groupby(["node", "resource"], sort=False)
@@ -270,9 +296,9 @@ def _show_question(log: _Log, plan, asked, config) -> None:
             f"         bound {part(rows['bound_change'].sum())}, "
             f"estimate {part(rows['estimate'].sum())} {unit}"
         )
-    log.line(f"grade    {asked.grade}{_sure(plan)}")
+    log.line(f"grade    {asked.grade}{'' if asked.edits else _sure(plan)}")
     if asked.bound == float("-inf"):
-        log.line("answer   nothing is proven: the run has no bound")
+        log.line("answer   nothing is proven")
     elif asked.costs_at_least > 0:
         log.line(
             f"answer   costs at least {_money(asked.costs_at_least / periods)} {unit}"
@@ -292,6 +318,20 @@ def _show_question(log: _Log, plan, asked, config) -> None:
     )
 
 
+def _show_sensitivities(plan, tables) -> None:
+    """What a little more of every kind of input adds, a period."""
+    from meio_jax.config import from_facts
+
+    _device()
+    log, unit = _Log(), _per(from_facts(plan.facts))
+    table = plan.sensitivities(tables=tables)
+    log.line(f"grade    {ONE_PASS}; {unit}")
+    for row in table.to_dict("records"):
+        share = f"{100 * row['share'] + 0.0:+.2f} % of cost"
+        money = _money(row["money"], "+")
+        log.line(f"more     {row['input']:<18}{row['change']:>5} {money:>12}  {share}")
+
+
 def _show_answer(log: _Log, plan, found, asked, config) -> None:
     """Both plans, and whether the free answer held."""
     unit, periods = _per(config), _periods(plan)
@@ -307,13 +347,14 @@ def _show_answer(log: _Log, plan, found, asked, config) -> None:
         text = f"held: the new plan costs {_money(asked.bound / periods)} or more"
     else:
         text = "did NOT hold: please report this run as a defect"
-    log.line(f"  free   {text}")
+    log.line(f"  {'pass' if asked.edits else 'free'}   {text}")
 
 
 def _bounds(cost: float, bound: float, plan, config) -> str:
     periods = _periods(plan)
     proven = f"bound {_money(bound / periods)}"
-    return f"cost {_money(cost / periods)} {_per(config)}, {proven}, gap {plan.gap:.2%}"
+    gap = (cost - bound) / max(abs(cost), 1e-12)
+    return f"cost {_money(cost / periods)} {_per(config)}, {proven}, gap {gap:.2%}"
 
 
 def _per(config) -> str:

@@ -182,6 +182,24 @@ class Plan:
         known = lambda column: self.targets[column].unique()
         return ask(self.prices, capacity, cost=self.cost, bound=self.bound, known=known)
 
+    def sensitivities(self, *, tables: Any = None) -> pandas.DataFrame:
+        """What 10 % or an hour more of every kind of input adds to the cost, ranked.
+
+        To first order, at the plan's prices: `input`, `change`, `money` (a period;
+        below 0 where it saves) and `share` of the plan's cost. Takes one pass over the
+        items for each kind.
+
+        Args:
+          tables: those that the plan was made from, or their folder; where they were
+            then unless given.
+
+        Raises:
+          InputError: the tables have faults, or the plan was made from others.
+        """
+        from meio_jax.onepass import sensitivities
+
+        return sensitivities(self, tables=tables)
+
     def explain(
         self, item: str, node: str, period: str | None = None, *,
         since: Plan | None = None, tables: Any = None,

@@ -8,26 +8,23 @@ the gap.
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from meio_jax.changes import HINT, fault, few, step, unknown
 from meio_jax.faults import Fault, Faults, InputError
 
 if TYPE_CHECKING:
     import pandas  # noqa: TID251
 
 FREE = "free: arithmetic on the proven bound, no solving"
-SOLVED = "solved: a plan of its own, and the free answer beside it"
+ONE_PASS = "one pass at the plan's prices: every item again, prices as they were"
+SOLVED = "solved: a plan of its own, and the answer without solving beside it"
 RESOURCES = ("storage", "inbound", "outbound", "items")
 KEYS = ["node", "resource", "period"]
 ALL = "*"
-LISTED = 8  # names that a message lists
-HINT = "Write +10%, -10%, +50, -50, *1.2 or =1200"
-_CHANGE = re.compile(r"(?P<sign>[=*+-])(?P<number>\d+\.?\d*|\.\d+)(?P<percent>%?)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +44,11 @@ class WhatIf:
       costs_at_least: every plan of the changed problem is dearer by this much or more;
         0 where that is not proven, and then it may be cheaper.
       estimate: what the plan's own prices say that the cost changes by: no bound, and
-        good for small changes alone.
+        good for small changes alone. After one pass it is no more than what the bound
+        changes by, as new prices only add: the loss of a site costs more.
       plan: of the changed problem, where it was solved again; else None.
+      edits: other changes than of capacities: `kind` and `word` as they were asked
+        for, `text` what of the tables they change.
     """
 
     grade: str
@@ -57,6 +57,7 @@ class WhatIf:
     bound: float
     estimate: float
     plan: Any = None
+    edits: tuple[dict[str, str], ...] = ()
 
     @property
     def saves_at_most(self) -> float:
@@ -99,13 +100,13 @@ def parse(words: Iterable[str], periods: Iterable[str] = ()) -> dict[tuple, str]
         node, *more = word.rsplit(":", 2)
         if len(more) != 2 or not all((node, *more)):
             hint = "Write NODE:RESOURCE:CHANGE, as in FC02:storage:+10%"
-            faults.append(_fault(word, "is not a node, a resource and a change", hint))
+            faults.append(fault(word, "is not a node, a resource and a change", hint))
             continue
         resource, change = more
         keys = [(node, resource, p) for p in periods] or [(node, resource)]
         if keys[0] in found:
             text = f"{node} {resource} is changed twice"
-            faults.append(_fault(word, text, "Give one change of each capacity"))
+            faults.append(fault(word, text, "Give one change of each capacity"))
         found |= dict.fromkeys(keys, change)
     if faults:
         raise InputError(Faults(faults))
@@ -137,33 +138,33 @@ def ask(
     """
     if "bound_price" not in prices:
         text = "the run is of a version that did not keep the prices of its bound"
-        raise InputError(Faults([_fault("what-if", text, "Solve again")]))
+        raise InputError(Faults([fault("what-if", text, "Solve again")]))
     faults: list[Fault] = []
     new = prices["capacity"].astype(float)
     touched = new != new  # none yet
     for key, change in capacity.items():
         place = _place(key, change)
-        step = _step(change)
-        if step is None:
-            faults.append(_fault(place, f"{change!r} is not a change", HINT))
+        move = step(change)
+        if move is None:
+            faults.append(fault(place, f"{change!r} is not a change", HINT))
         rows = _rows(prices, key, place, known, faults)
-        if step is None or rows is None:
+        if move is None or rows is None:
             continue
-        after = step(prices["capacity"][rows])
+        after = move(prices["capacity"][rows])
         if (after < 0).any():
             worst = after.idxmin()
             node, resource, period = prices.loc[worst, KEYS]
             text = f"leaves {after[worst]:,.6g} of {prices['capacity'][worst]:,.6g}: "
             text += f"{node} {resource} in {period} must be 0 or more"
-            faults.append(_fault(place, text, "Write =0 for no room at all"))
+            faults.append(fault(place, text, "Write =0 for no room at all"))
         if (touched & rows).any():
             node, resource, period = prices.loc[(touched & rows).idxmax(), KEYS]
             text = f"{node} {resource} in {period} is changed by another change too"
-            faults.append(_fault(place, text, "Give one change of each capacity"))
+            faults.append(fault(place, text, "Give one change of each capacity"))
         touched |= rows
         new[rows] = after
     if not capacity:
-        faults.append(_fault("what-if", "no capacity is changed", HINT))
+        faults.append(fault("what-if", "no capacity is changed", HINT))
     if faults:
         raise InputError(Faults(faults))
     changed = prices.loc[touched]
@@ -182,47 +183,25 @@ def ask(
     )
 
 
-def _step(change: float | str) -> Callable | None:
-    """What a change makes of a capacity; None if it is no change."""
-    if isinstance(change, bool):
-        return None
-    if isinstance(change, float | int):
-        able = math.isfinite(change) and change >= 0
-        return (lambda x: x * change) if able else None
-    match = _CHANGE.fullmatch(str(change).strip())
-    if match is None or not math.isfinite(float(match["number"])):
-        return None
-    sign, number = match["sign"], float(match["number"])
-    if match["percent"]:
-        by = 1 + number / 100 if sign == "+" else 1 - number / 100
-        return (lambda x: x * by) if sign in "+-" else None
-    return {
-        "=": lambda x: 0 * x + number,
-        "*": lambda x: x * number,
-        "+": lambda x: x + number,
-        "-": lambda x: x - number,
-    }[sign]
-
-
 def _rows(prices, key, place: str, known, faults: list[Fault]):
     """The rows of a change, or None and the reasons why there are none."""
     if not isinstance(key, tuple) or len(key) not in (2, 3):
         hint = 'Write ("FC02", "storage"), or a period as the third'
-        faults.append(_fault(place, "is not a node and a resource", hint))
+        faults.append(fault(place, "is not a node and a resource", hint))
         return None
     node, resource, *period = map(str, key)
     before = len(faults)
     if node != ALL and node not in set(prices["node"]):
         names = list(map(str, known("node")))
         if node not in names:
-            faults.append(_unknown(place, "node", node, names))
+            faults.append(unknown(place, "node", node, names))
     if resource not in RESOURCES:
-        faults.append(_unknown(place, "resource", resource, RESOURCES))
+        faults.append(unknown(place, "resource", resource, RESOURCES))
     labels = prices["period"].astype(str)
     if period and period[0] not in set(labels):
         names = list(map(str, known("period")))
         if period[0] not in names:
-            faults.append(_unknown(place, "period", period[0], names))
+            faults.append(unknown(place, "period", period[0], names))
     if len(faults) > before:
         return None
     rows = prices["resource"] == resource
@@ -236,26 +215,10 @@ def _rows(prices, key, place: str, known, faults: list[Fault]):
     text = f"{where} has {'a' if node == ALL else 'no'} limit of {resource}"
     text += f" in {period[0]}" if period else ""
     able = [f"{n} {r}" for n, r in zip(prices["node"], prices["resource"], strict=True)]
-    hint = f"Limited: {_few(able)}" if able else "The plan has no limits"
-    faults.append(_fault(place, text, hint))
+    hint = f"Limited: {few(able)}" if able else "The plan has no limits"
+    faults.append(fault(place, text, hint))
     return None
 
 
 def _place(key, change) -> str:
     return ":".join(map(str, (*(key if isinstance(key, tuple) else (key,)), change)))
-
-
-def _unknown(place: str, kind: str, name: str, names) -> Fault:
-    near = difflib.get_close_matches(name, names, n=1)
-    guess = f"; did you mean '{near[0]}'?" if near else ""
-    return _fault(place, f"no {kind} '{name}'{guess}", f"Known: {_few(names)}")
-
-
-def _few(names: Iterable[str]) -> str:
-    names = list(dict.fromkeys(names))
-    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
-
-
-def _fault(place: str, text: str, hint: str) -> Fault:
-    return Fault("error", "Q01", place, text, hint, kind=text)

@@ -24,13 +24,14 @@ LEFT = {  # each room and the rooms that it may import
     "planner": "config problem network scenarios kernels mesh dual recover",
     "sim": "faults config problem network scenarios kernels dual recover planner",
     "supply": "config problem kernels",
-    "tables": "faults config problem network stats supply",
+    "changes": "faults",
+    "tables": "faults changes config problem network stats supply",
     "checkpoint": "faults",
     "report": "faults",
-    "whatif": "faults",
+    "whatif": "faults changes",
     "explain": "faults checkpoint config problem scenarios kernels dual planner sim"
     " tables",
-    "plan": "faults checkpoint tables report whatif explain",
+    "plan": "faults checkpoint tables report whatif explain onepass",
     "instances": "",
     "stats": "",
     "gloo": "",
@@ -41,6 +42,10 @@ LEFT = {  # each room and the rooms that it may import
     "api": "faults checkpoint config problem network scenarios kernels dual recover"
     " planner sim supply tables plan instances outcome runs whatif",
 }
+LEFT["onepass"] = (
+    "faults changes checkpoint config problem scenarios dual planner tables whatif"
+)
+LEFT["api"] += " onepass"
 LEFT["replan"] = (
     "faults checkpoint config problem scenarios dual recover planner supply tables plan"
     " runs"

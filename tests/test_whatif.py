@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
-from tiny_folder import TINY, WEEKS, edited, options, tiny, write
+from tiny_folder import TINY, WEEKS, added, edited, options, tiny, write
 
 import meio_jax as meio
 from meio_jax.cli import main
@@ -231,6 +231,140 @@ def test_solving_again_leaves_a_run_that_others_go_on_from(made):
     last = meio.load(run.with_name("run-whatif-whatif"))
     table = last.prices[last.prices["resource"] == "storage"]
     assert_allclose(table.groupby("node")["capacity"].mean(), [42, 90])
+
+
+SMALL = {
+    "demand": ["+5%", "-10%", "A:*1.2", "region=North:-15%"],
+    "cost": [
+        "ship_options.unit_cost:*1.2", "items.lost_sale_cost:-5%",
+        "nodes.storage_cost:*4", "items.unit_cost:item=B:+2",
+    ],
+    "close": ["WEST"],
+}  # fmt: skip
+ONE_BY_ONE = [(kind, word) for kind, words in SMALL.items() for word in words]
+
+
+def pick_changes(seed):
+    """One change, or two of different kinds, and at times more or less room too."""
+    rng = np.random.default_rng(seed)
+    kinds = ["demand", "cost"] if seed >= len(ONE_BY_ONE) else []
+    chosen = [(k, str(rng.choice(SMALL[k]))) for k in kinds] or [ONE_BY_ONE[seed]]
+    room = {OUT: float(rng.uniform(0.7, 1.3))} if kinds else {}
+    return {kind: [word] for kind, word in chosen}, room
+
+
+@pytest.mark.parametrize("seed", range(len(ONE_BY_ONE) + 3))
+def test_one_pass_bounds_and_foretells_what_solving_again_finds(made, seed):
+    _, plan, _ = made
+    changes, room = pick_changes(seed)
+    asked = meio.what_if(plan, room, changes=changes, solve=True)
+    new, rise = asked.plan, asked.plan.bound - plan.bound
+    assert asked.bound <= new.bound + 1e-6 * abs(new.bound)  # other prices are better
+    assert asked.bound <= new.cost
+    assert asked.holds(new.cost)
+    assert asked.saves_at_most >= plan.cost - new.cost - 1e-6
+    assert_allclose(asked.bound - plan.bound, asked.estimate, atol=1e-4)
+    assert asked.estimate <= rise + 1e-3  # prices that move can only add
+    assert asked.estimate * rise > 0
+    if "close" not in changes:  # which is no small change
+        assert 0.75 < asked.estimate / rise < 1.35
+
+
+def test_no_change_in_value_is_an_answer_of_nothing(made):
+    _, plan, _ = made
+    asked = meio.what_if(plan, changes={"cost": ["lanes.unit_cost:*1"]})
+    assert asked.grade.startswith("one pass at the plan's prices")
+    assert asked.estimate == 0
+    assert_allclose(asked.bound, plan.bound, rtol=1e-6)
+
+
+def test_the_quicker_kernel_bounds_too_and_foretells_the_same(made):
+    _, plan, _ = made
+    options_ = replace(
+        options(), solver=replace(options().solver, certify=2)
+    )  # not all items
+    exact = meio.what_if(plan, changes={"demand": ["+5%"]})
+    quick = meio.what_if(plan, changes={"demand": ["+5%"]}, config=options_)
+    assert quick.bound <= exact.bound + 1e-6
+    assert quick.bound > 0.9 * exact.bound
+    assert_allclose(quick.estimate, exact.estimate, rtol=0.1)
+
+
+def test_sensitivities_agree_with_solving_again(made):
+    _, plan, _ = made
+    table = plan.sensitivities()
+    money = table.set_index("input")["money"]
+    assert (table["money"].abs().diff().dropna() <= 0).all()  # ranked
+    assert_allclose(table["share"], table["money"] * 3 / plan.cost)
+    room = money["storage room"] + money["outbound room"]
+    # Euler: twice the demand in twice the room costs twice as much at any prices
+    assert_allclose(money["demand"] + room, 0.1 * plan.bound / 3, rtol=1e-6)
+    bound = lambda **how: meio.what_if(plan, solve=True, **how).plan.bound
+    again = {
+        "storage room": (10, bound(capacity={("*", "storage"): "+1%"})),
+        "shipping": (1, bound(changes={"cost": ["ship_options.unit_cost:+10%"]})),
+        "penalty": (1, bound(changes={"cost": ["items.lost_sale_cost:+10%"]})),
+    }
+    for name, (times, value) in again.items():
+        rise = times * (value - plan.bound) / 3
+        assert money[name] <= rise + 1e-3  # prices that move can only add
+        assert_allclose(money[name], rise, rtol=0.25, atol=0.1)
+    assert money["demand spread"] > 0
+    assert money["holding"] > 0
+    assert money["lead-time spread"] == money["cut-off hour"] == 0  # there is none
+
+
+def test_the_command_ranks_all_inputs(made):
+    _, _, run = made
+    answer = command("whatif", run, "--sensitivities")
+    assert answer.exit_code == 0, answer.output
+    assert "grade    one pass at the plan's prices" in answer.stderr
+    lines = [x for x in answer.stderr.splitlines() if x.startswith("more ")]
+    assert len(lines) == 10
+    assert "demand" in lines[0]
+    assert command("whatif", run, "--sensitivities", "--solve").exit_code == 2
+
+
+def test_without_stock_a_price_of_the_first_receipts_proves_nothing(tmp_path):
+    files = added("capacities.csv", f"WEST,inbound,{WEEKS[0]},5")
+    plan = meio.solve(write(tmp_path / "data", files), config=options())
+    inbound = plan.prices[plan.prices["resource"] == "inbound"]
+    assert inbound["bound_price"].max() > 0
+    asked = meio.what_if(plan, changes={"demand": ["+5%"]})
+    assert asked.bound == -math.inf
+    assert asked.estimate > 0
+
+
+def test_the_one_pass_command_says_its_grade_and_others_go_on_from_it(made):
+    run = made[2]
+    change = "--demand", "+5%", "--close", "WEST", "--capacity", "EAST:storage:*2"
+    answer = command("whatif", run, *change, "--solve", "--out", run / "../closed")
+    assert answer.exit_code == 0, answer.output
+    text = answer.stderr
+    assert "change   demand.mean, 18 of 18 rows: mean 10 to 10.5" in text
+    assert "grade    one pass at the plan's prices" in text
+    assert "pass   held: the new plan costs" in text
+    folder = (run / "../closed").resolve()
+    new = meio.load(folder)
+    west = new.targets[new.targets["node"] == "WEST"]
+    assert not west["order_up_to"].any()
+    assert [c.get("kind") for c in new.facts["what_if"][:2]] == ["demand", "close"]
+    again = meio.what_if(new, changes={"cost": ["ship_options.unit_cost:+1"]})
+    assert again.estimate > 0
+    assert new.explain("A", "EAST")  # finds the tables that it was made from
+
+
+def test_wrong_changes_of_tables_are_told_before_any_pass(made, tmp_path):
+    _, _, run = made
+    for words, text in (
+        (["--demand", "D:+5%"], "no item 'D'"),
+        (["--close", "EAST", "--capacity", "EAST:storage:+1"], "'EAST' is closed, and"),
+        (["--cost", "items.unit_csot:+1"], "did you mean 'unit_cost'"),
+        (["--close", "EAST", "--tables", str(tmp_path / "no")], "no longer there"),
+    ):
+        answer = command("whatif", run, *words)
+        assert answer.exit_code == 2
+        assert text in answer.output
 
 
 FEET = [line.replace("storage_capacity", "storage_capacity_ft3") for line in NODES]

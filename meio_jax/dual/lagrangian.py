@@ -79,6 +79,7 @@ def evaluate(
     curved: bool,
     passes: int = 16,
     tolerance: float = 1e-2,
+    around: float = AROUND,
 ) -> Evaluation:
     """Minimises every cell's smoothed Lagrangian at the prices.
 
@@ -93,14 +94,18 @@ def evaluate(
       curved: whether second derivatives are wanted.
       passes: the most passes over the atoms.
       tolerance: residual at which a cell's search stops.
+      around: share of the density around in second derivatives; 0 for the exact ones.
     """
     return _evaluate(
         rows, prices, start, stage, softness, flows=flows, curved=curved,
-        passes=passes, tolerance=tolerance, mesh=mesh_of(rows.atoms),
+        passes=passes, tolerance=tolerance, around=around, mesh=mesh_of(rows.atoms),
     )  # fmt: skip
 
 
-@partial(jax.jit, static_argnames=("flows", "curved", "passes", "tolerance", "mesh"))
+@partial(
+    jax.jit,
+    static_argnames=("flows", "curved", "passes", "tolerance", "around", "mesh"),
+)
 def _evaluate(rows, prices, start, stage, softness, *, mesh, **options):
     inputs = by_chunks(rows), False, True, False, False
     cut = "target", "sent", "slope"
@@ -111,8 +116,9 @@ def _evaluate(rows, prices, start, stage, softness, *, mesh, **options):
 
 
 def _on_device(
-    rows, prices, start, stage, softness, *, flows, curved, passes, tolerance, mesh
-) -> Evaluation:
+    rows, prices, start, stage, softness, *, flows, curved, passes, tolerance, around,
+    mesh,
+) -> Evaluation:  # fmt: skip
     """A device's own chunks; value, use and bend are of all devices."""
     prices = prices.astype(rows.atoms.dtype)
 
@@ -200,7 +206,7 @@ def _on_device(
         if curved:
             bend = _bend(
                 rows, item, toll, steps, own, drop, split(terms.tail),
-                split(terms.density + AROUND * terms.around), split(solved.free),
+                split(terms.density + around * terms.around), split(solved.free),
                 split(pull), flows, softness,
             )  # fmt: skip
         else:

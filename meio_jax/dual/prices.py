@@ -1,12 +1,13 @@
 """The dual of the whole problem: groups gathered over one vector of capacity prices."""
 
+from copy import copy
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from meio_jax.dual.lagrangian import Evaluation, evaluate
+from meio_jax.dual.lagrangian import AROUND, Evaluation, evaluate
 from meio_jax.dual.rows import Rows
 from meio_jax.dual.stream import Streamed, over_blocks, start_of
 from meio_jax.mesh import Crew, place
@@ -111,14 +112,35 @@ class Dual:
         """The entries of the limited capacities."""
         return np.asarray(full).reshape(-1)[self.limited]
 
+    def with_capacity(self, capacity: Float[np.ndarray, " capacities"]) -> "Dual":
+        """The same dual with other capacities, those that are limited here."""
+        other = copy(self)
+        other.capacity = capacity
+        return other
+
+    def with_rows(self, rows: tuple[Rows, ...]) -> "Dual":
+        """The same dual of other rows."""
+        other = copy(self)
+        other.rows = rows
+        return other
+
     def start(self) -> tuple[Float[Array, "chunks cells nodes"], ...]:
         """Where a search without a better idea begins: the mean demand of each node."""
         return tuple(start_of(rows) for rows in self.rows)
 
     def at(
-        self, price, targets, *, stage: float, softness: float, curved: bool
+        self,
+        price,
+        targets,
+        *,
+        stage: float,
+        softness: float,
+        curved: bool,
+        around: float = AROUND,
+        tolerance: float | None = None,
     ) -> Point:
-        """The smoothed dual at a price vector, searching from the given targets.
+        """The smoothed dual at a price vector, searching from the given targets; with
+        `around` at 0 its Jacobian is exact, and worse for steps that cross kinks.
 
         Of many processes each evaluates its own items; their sums meet once, and the
         price is that of the first process. Targets stay where their items are.
@@ -133,7 +155,14 @@ class Dual:
         ):
             node = group.network.node
             part = self.look(
-                rows, full[:, node], targets[k], stage, softness, curved=curved
+                rows,
+                full[:, node],
+                targets[k],
+                stage,
+                softness,
+                curved=curved,
+                around=around,
+                tolerance=tolerance,
             )
             parts.append(part)
             value += float(part.value)
@@ -162,6 +191,8 @@ class Dual:
         softness: float,
         *,
         curved: bool = False,
+        around: float = AROUND,
+        tolerance: float | None = None,
     ) -> Evaluation:
         """One group at the prices of its nodes.
 
@@ -170,14 +201,16 @@ class Dual:
         """
         if isinstance(rows, Streamed):
             again = lambda block, start: self.look(
-                block, prices, place(start, block.atoms), stage, softness, curved=curved
-            )
+                block, prices, place(start, block.atoms), stage, softness,
+                curved=curved, around=around, tolerance=tolerance,
+            )  # fmt: skip
             return over_blocks(again, rows, targets)
         kind = rows.atoms.dtype
+        tolerance = TOLERANCE[kind.name] if tolerance is None else tolerance
         return evaluate(
             rows, jnp.asarray(prices), targets, jnp.asarray(stage, kind),
             jnp.asarray(softness, kind), flows=self.flows, curved=curved,
-            passes=PASSES, tolerance=TOLERANCE[kind.name],
+            passes=PASSES, tolerance=tolerance, around=around,
         )  # fmt: skip
 
     def _add_curve(self, curve, part: Evaluation, window, node) -> None:

@@ -66,7 +66,7 @@ def rebuild(plan: Any, tables: Tables | str | Path | None = None) -> Rebuilt:
     """
     from meio_jax.tables import Tables, examine, read
     from meio_jax.tables.build import build
-    from meio_jax.tables.change import with_capacities
+    from meio_jax.tables.change import with_changes
     from meio_jax.tables.hashing import check_made_from, digest
     from meio_jax.tables.outcome import targets_array
 
@@ -74,7 +74,7 @@ def rebuild(plan: Any, tables: Tables | str | Path | None = None) -> Rebuilt:
     if not isinstance(tables, Tables):
         tables = _read(tables or plan.facts.get("tables", ""), read)
     if made := plan.facts.get("what_if"):
-        tables = with_capacities(tables, config, made)
+        tables = with_changes(tables, config, made)
     examined = examine(tables, config)
     if examined.faults.errors:
         raise InputError(examined.faults)

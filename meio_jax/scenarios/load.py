@@ -34,11 +34,15 @@ class SlotSource:
 
     def __call__(self, first: int, last: int) -> Float[Array, "items slots classes"]:
         """Units of items `first` to `last - 1` in every slot."""
-        return (
+        drawn = (
             self._forecast(first, last)
             if self.kind == "forecast"
             else self._data(first, last)
         )
+        if self.sample.scale == self.sample.spread == 1:
+            return drawn
+        count = 1 if self.kind == "history" else len(self.sample.weight)
+        return self.sample.scale * _spread(drawn, self.sample.spread, count)
 
     def _cells(self, item: int):
         demand = self.group.demand
@@ -81,6 +85,17 @@ class SlotSource:
         factor = jnp.asarray(self.sample.factor, jnp.float32)
         draws = _forecast_chunk(mean, std, share, factor, keys)
         return draws.reshape(last - first, count * path, self.classes)
+
+
+def _spread(slots: Array, factor: float, count: int) -> Array:
+    """Demand further from its mean, which stays: of a history over its slots, else over
+    the scenarios of each period; none falls below 0."""
+    each = slots.reshape(len(slots), count, -1, slots.shape[2])
+    axis = 2 if count == 1 else 1
+    mean = each.mean(axis=axis, keepdims=True)
+    wide = jnp.maximum(mean + factor * (each - mean), 0)
+    now = wide.mean(axis=axis, keepdims=True)
+    return (wide * (mean / jnp.where(now > 0, now, 1))).reshape(slots.shape)
 
 
 _forecast_chunk = jax.jit(jax.vmap(forecast_slots, in_axes=(0, 0, None, None, 0)))

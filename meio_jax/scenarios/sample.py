@@ -25,6 +25,8 @@ class Sample(eqx.Module):
       lead: lead time of the order of each period, whole periods, by group and node.
       factor: common factor of all demand in a period; 1 except for forecasts.
       order: the scenarios of each period by their load: equal runs are its regimes.
+      scale: factor on all demand that is drawn.
+      spread: factor on its distance from its mean over the scenarios, which stays.
     """
 
     slot: Int[np.ndarray, "scenarios path"]
@@ -33,6 +35,8 @@ class Sample(eqx.Module):
     factor: Float[np.ndarray, "scenarios path"]
     order: Int[np.ndarray, "periods scenarios"]
     seed: int = eqx.field(static=True)
+    scale: float = eqx.field(static=True, default=1.0)
+    spread: float = eqx.field(static=True, default=1.0)
 
     @property
     def longest(self) -> int:

@@ -1,15 +1,39 @@
-"""Tables with other capacities."""
+"""Tables with other capacities, and all changes of a plan's tables in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from meio_jax.config import Config
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.tables.bundle import Tables
 from meio_jax.tables.check import normalise
+from meio_jax.tables.edit import with_edits
+
+
+def with_changes(
+    tables: Tables, config: Config, changes: Iterable[Mapping[str, Any]]
+) -> Tables:
+    """The tables with changes made in their order.
+
+    Args:
+      tables: as read, or made of frames.
+      config: options that they are read with.
+      changes: of capacities, as for `with_capacities`, or `kind` and `word` of edits.
+
+    Raises:
+      InputError: the tables have faults, or lack what is changed.
+    """
+    for edits, run in groupby(changes, lambda change: "kind" in change):
+        if edits:
+            asked = [(change["kind"], change["word"]) for change in run]
+            tables, _ = with_edits(tables, config, asked)
+        else:
+            tables = with_capacities(tables, config, run)
+    return tables
 
 
 def with_capacities(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose
 from meio_jax.config import Config
 from meio_jax.dual.ascend import FirstOrder, Newton, residuals
 from meio_jax.dual.bound import group_bound
+from meio_jax.dual.implicit import price_slopes, prices_of, settle
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import build_rows
 from meio_jax.network import build_network
@@ -237,3 +239,58 @@ def test_bound_of_a_last_batch_smaller_than_a_chunk(case, items):
         made, group, 0, sample, prices, targets, chunk=4, batch=8, **common
     )
     assert_allclose(split, whole, rtol=1e-6)
+
+
+SMOOTH = {"stage": 1.0, "softness": 0.1}
+
+
+@pytest.fixture(scope="module")
+def top(case):
+    """The top of the dual at one width of smoothing, to the last digits."""
+    dual, method = case[2], Newton((1.0,), 0.1, gap=1e-4, violation=1e-4)
+    state = method.init(dual, np.zeros(dual.limited.size), dual.start())
+    for _ in range(20):
+        state = method.step(dual, state)
+    return settle(dual, state.point.price, state.point.targets, **SMOOTH)
+
+
+def test_settled_prices_are_complementary(top):
+    priced = top.price > 0
+    assert 5 < priced.sum() < priced.size
+    assert_allclose(top.slope[priced], 0, atol=1e-6)
+    assert top.slope.max() < 1e-6
+
+
+def test_prices_answer_to_capacities_as_solving_again_does(case, top):
+    dual, slopes = case[2], price_slopes(case[2], top)
+    assert_allclose(slopes, slopes.T, atol=1e-9)
+    size = np.abs(slopes).max()
+    for k in np.flatnonzero(top.price > 0):
+        assert slopes[k, k] < 0  # more room is worth less
+        step = 1e-4 * np.eye(dual.limited.size)[k]
+        again = [
+            settle(dual.with_capacity(dual.capacity + way * step), top.price,
+                   top.targets, **SMOOTH).price
+            for way in (1, -1)
+        ]  # fmt: skip
+        by_steps = (again[0] - again[1]) / 2e-4
+        assert_allclose(slopes[:, k], by_steps, rtol=1e-3, atol=1e-3 * size)
+
+
+def test_a_gradient_goes_through_the_plan_to_capacities(case, top):
+    dual = case[2]
+    rng = np.random.default_rng(3)
+    weight = rng.normal(size=top.price.size)
+    pull = jnp.asarray(rng.normal(size=top.targets[0].shape))
+
+    def worth(capacity):
+        price, targets = prices_of(dual, top, **SMOOTH)(capacity)
+        return weight @ price + (pull * targets[0]).sum()
+
+    capacity = jnp.asarray(dual.capacity)
+    found = np.asarray(jax.grad(worth)(capacity))
+    assert not found[top.price == 0].any()
+    for k in np.flatnonzero(top.price > 0)[::4]:
+        step = 1e-4 * np.eye(capacity.size)[k]
+        by_steps = float(worth(capacity + step) - worth(capacity - step)) / 2e-4
+        assert_allclose(found[k], by_steps, rtol=1e-3, atol=1e-3 * abs(found).max())

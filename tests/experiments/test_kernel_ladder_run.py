@@ -3,10 +3,12 @@
 import json
 
 import jax
+import pytest
 
 from experiments.kernel_ladder.run import main
 
 
+@pytest.mark.slow  # most of it compilation
 def test_quick_run_orders_the_kernels(tmp_path):
     with jax.enable_x64(True):
         main(["--quick", "--out", str(tmp_path)])

@@ -72,6 +72,7 @@ def test_a_reader_sorts_and_finds(made, tmp_path, width):
     rows = sum(
         len(made.page.tables[key][1])
         for key in (
+            "transfers-table",
             "exceptions-table",
             "targets-table",
             "prices-table",

@@ -20,6 +20,7 @@ def quick(main, folder) -> dict:
     return json.loads((folder / "quick.json").read_text())
 
 
+@pytest.mark.slow  # most of it compilation
 def test_rivals_are_brought_to_the_plans_stock(tmp_path):
     result = quick(network, tmp_path)
     free, equal = result["as_decided"], result["at_equal_stock"]
@@ -74,6 +75,7 @@ def test_costs_of_halves_add_up():
     np.testing.assert_allclose(parts, whole, rtol=0.02)
 
 
+@pytest.mark.slow  # most of it compilation
 def test_designs_are_compared_with_the_truth(tmp_path):
     (rows,) = quick(interference, tmp_path)["table"].values()
     truth = rows["truth"]["estimate"]["mean"]

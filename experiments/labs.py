@@ -10,11 +10,12 @@ import numpy as np
 import meio_jax as meio
 from meio_jax.config import Config, Solver, load
 from meio_jax.instances.demo import demo_folder
-from meio_jax.planner import Solution, solve_problem
+from meio_jax.planner import solve_problem
 from meio_jax.problem import Problem, take_items
 from meio_jax.scenarios.sample import Sample, draw_sample, seeds_of
 from meio_jax.sim.lab import Decision, path_samples, simulate_decisions
 from meio_jax.sim.metrics import metrics
+from meio_jax.solution import Solution
 from meio_jax.stats import holm, interval, paired
 from meio_jax.tables import Tables, examine
 from meio_jax.tables.build import Labels, build

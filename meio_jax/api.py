@@ -26,8 +26,8 @@ BATCHES = 24  # of paths that refinement goes through in turn
 
 if TYPE_CHECKING:
     from meio_jax.outcome import Outcome
-    from meio_jax.planner import Progress
     from meio_jax.sim.recipe import AbstractRecipe
+    from meio_jax.solution import Progress
 
 
 def solve(
@@ -427,7 +427,7 @@ def _begin(start: Plan | str | Path | None):
 
 def _place(start: Checkpoint | None, problem, names):
     """Where the ascent begins: the prices of a checkpoint at the problem's names."""
-    from meio_jax.planner import Place
+    from meio_jax.solution import Place
 
     if start is None:
         return None

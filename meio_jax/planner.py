@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,13 +20,14 @@ from meio_jax.dual.rows import CHUNK, Rows, build_rows, spread_rows
 from meio_jax.dual.strata import sample_problem
 from meio_jax.dual.stream import Streamed, cells_of, with_charge, with_lift
 from meio_jax.dual.use import window_tolls
+from meio_jax.horizon import Horizon, alike, first_period
 from meio_jax.mesh import crew_for, place
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
-from meio_jax.recover.certify import Certificate, certify
+from meio_jax.recover.certify import certify
 from meio_jax.recover.chain import raise_targets
-from meio_jax.recover.evaluate import Evaluator, Outcome, node_use, violation
+from meio_jax.recover.evaluate import Evaluator, node_use, violation
 from meio_jax.recover.repair import add_units, cut_units
 from meio_jax.recover.round import round_targets
 from meio_jax.recover.sharpen import sharpen
@@ -37,6 +39,7 @@ from meio_jax.recover.units import (
     whole_optimum,
 )
 from meio_jax.scenarios.sample import Sample
+from meio_jax.solution import Callback, Place, Progress, Refine, Solution
 
 CLASSES = 128  # demand classes of a group that plans and prices are made on
 SMALL = 60_000  # cells times nodes times classes
@@ -46,109 +49,6 @@ PROBES = 12  # roundings tried in small problems
 LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
-
-
-class Progress(NamedTuple):
-    """What a line of the solver's log says.
-
-    Attributes:
-      phase: "ascend", "exact", "repair", "refine", "certify" or "bound".
-      evaluations: evaluations of the full dual so far.
-      value: smoothed dual value, or the bound, or the plan's cost, or simulated cost
-        while it is refined; money.
-      violation: largest use above capacity, as a share of the capacity.
-      slack: complementarity residual, as a share of the value.
-      priced: capacities with a price.
-      seconds: since the start.
-    """
-
-    phase: str
-    evaluations: int
-    value: float
-    violation: float
-    slack: float
-    priced: int
-    seconds: float
-
-
-class Solution(NamedTuple):
-    """Targets, prices and what they prove, as arrays.
-
-    Attributes:
-      status: "optimal_within_gap": within capacities and within the gap asked for;
-        "gap_above_target": a feasible plan and a valid bound, further apart;
-        "over_capacity": the repair did not end, `use` says where; "stopped": as these,
-        but by the user or the time limit, prices not converged, the bound still valid.
-      cost: expected cost of the plan under greedy fulfilment on the scenarios, money.
-      certificate: what no plan of the model can cost less than, on these scenarios.
-      free_value: smoothed dual at no price: what the plan would cost without
-        capacities.
-      prices: money per unit of capacity; storage, inbound, outbound of each regime.
-      bound_prices: those at which the certificate was computed.
-      use: use of each by the plan.
-      targets: order-up-to levels of each group, units.
-      outcomes: what they do.
-      tolls: price of a window shipment in each regime that steers fulfilment, of each
-        group.
-      evaluations: of the full dual.
-      lifts: factor of each group on the tree kernel's cost of a shortage in planning.
-      rations: targets of each group at the charges asked for, units.
-      overrides: what targets that the user fixed cost more than free ones of the same
-        item and period, at the prices, money.
-      history: lines of the log.
-    """
-
-    status: str
-    cost: float
-    certificate: Certificate
-    free_value: float
-    prices: Float[np.ndarray, "resources nodes periods"]
-    bound_prices: Float[np.ndarray, "resources nodes periods"]
-    use: Float[np.ndarray, "resources nodes periods"]
-    targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
-    outcomes: tuple[Outcome, ...]
-    tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
-    evaluations: int
-    lifts: tuple[float, ...]
-    rations: tuple[Float[np.ndarray, "points items periods nodes"], ...]
-    overrides: tuple[Float[np.ndarray, "items periods"], ...]
-    history: tuple[Progress, ...]
-
-    @property
-    def bound(self) -> float:
-        """No plan of the model costs less, money; where the certificate is from a
-        sample of items, with 97.5 % confidence."""
-        return self.certificate.low
-
-    @property
-    def gap(self) -> float:
-        """(cost - bound) / |cost|."""
-        return (self.cost - self.bound) / max(abs(self.cost), 1e-12)
-
-
-class Place(NamedTuple):
-    """Where an ascent is, so that another can go on from there.
-
-    Attributes:
-      prices: money per unit of capacity, >= 0; 0 where there is no limit.
-      bound_prices: where the ascent to the bound's prices begins.
-      stage: stages of smoothing that are done.
-      evaluations: of the full dual so far.
-      lifts: factor of each group on the tree kernel's cost of a shortage; none where
-        they are to be measured.
-    """
-
-    prices: Float[np.ndarray, "resources nodes periods"]
-    bound_prices: Float[np.ndarray, "resources nodes periods"]
-    stage: int = 0
-    evaluations: int = 0
-    lifts: tuple[float, ...] = ()
-
-
-Callback = Callable[[Progress], bool | None]
-Targets = tuple[Float[np.ndarray, "items periods nodes"], ...]
-Tolls = tuple[Float[np.ndarray, "regimes nodes periods"], ...]
-Refine = Callable[[Targets, Tolls, Callable[[float], None]], Targets]
 
 
 def solve_problem(
@@ -181,16 +81,43 @@ def solve_problem(
       joint: whether the processes of `mesh.join` share the items: all of them make this
         call with the same arguments, and all get the same solution.
     """
+    solve = partial(
+        _solve, sample=sample, options=options, charges=charges, joint=joint
+    )
     with jax.enable_x64(True):
-        few = 0 < options.sample_items < sum(len(g.items) for g in problem.groups)
-        if few and start is None:
-            start = _sampled(problem, sample, options, callback, joint)
-            options = replace(options, max_evaluations=1)
-        run = _Run(problem, sample, options, callback)
-        run.joint = joint
-        run.begun, run.keep, run.refine = start, keep, refine
-        run.charges = charges
-        return run.solve()
+        if problem.periods > 1 and alike(problem, sample):
+            one, seen = first_period(problem, sample)
+            wide = Horizon(problem)
+            found = wide.solution(
+                solve(
+                    one, sample=seen, callback=wide.callback(callback),
+                    start=wide.start(start), keep=wide.keep(keep),
+                    refine=wide.refine(refine),
+                )
+            )  # fmt: skip
+            room = problem.inbound + 1e-9 * np.maximum(problem.inbound, 1)
+            if (found.use[1] <= room).all():
+                return found
+            start = Place(
+                found.prices, found.bound_prices, evaluations=found.evaluations,
+                lifts=found.lifts,
+            )  # fmt: skip
+        return solve(problem, callback=callback, start=start, keep=keep, refine=refine)
+
+
+def _solve(
+    problem, *, sample, options, callback, start, keep, refine, charges, joint
+) -> Solution:
+    """As `solve_problem`, period by period."""
+    few = 0 < options.sample_items < sum(len(g.items) for g in problem.groups)
+    if few and start is None:
+        start = _sampled(problem, sample, options, callback, joint)
+        options = replace(options, max_evaluations=1)
+    run = _Run(problem, sample, options, callback)
+    run.joint = joint
+    run.begun, run.keep, run.refine = start, keep, refine
+    run.charges = charges
+    return run.solve()
 
 
 def rows_for(problem: Problem, sample: Sample, options: Solver):
@@ -237,9 +164,14 @@ def targets_at(
       prices: money per unit of capacity; read where there is a limit.
     """
     with jax.enable_x64(True):
+        times = 1
+        if (prices == prices[:, :, :1]).all() and alike(problem, sample):
+            times = problem.periods
+            problem, sample = first_period(problem, sample)
         run = _Run(problem, sample, options, None)
         run.prepare()
-        return run.targets_at(prices)
+        found = run.targets_at(prices[:, :, : problem.periods])
+        return tuple(np.repeat(y, times, axis=1) for y in found)
 
 
 class _Run:

@@ -21,7 +21,10 @@ LEFT = {  # each room and the rooms that it may import
     "mesh": "",
     "dual": "problem scenarios kernels mesh",
     "recover": "problem scenarios kernels mesh dual",
-    "planner": "config problem network scenarios kernels mesh dual recover",
+    "solution": "recover",
+    "horizon": "problem scenarios dual recover solution",
+    "planner": "config problem network scenarios kernels mesh dual recover solution"
+    " horizon",
     "sim": "faults config problem network scenarios kernels dual recover planner",
     "supply": "config problem kernels",
     "changes": "faults",
@@ -45,7 +48,7 @@ LEFT = {  # each room and the rooms that it may import
 LEFT["onepass"] = (
     "faults changes checkpoint config problem scenarios dual planner tables whatif"
 )
-LEFT["api"] += " onepass"
+LEFT["api"] += " onepass solution"
 LEFT["replan"] = (
     "faults checkpoint config problem scenarios dual recover planner supply tables plan"
     " runs"

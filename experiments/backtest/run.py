@@ -18,12 +18,13 @@ from experiments.flagship.reader import read_flagship
 from experiments.record import Record, parser
 from meio_jax import policies
 from meio_jax.config import Config, Solver
-from meio_jax.planner import Place, solve_problem
+from meio_jax.planner import solve_problem
 from meio_jax.problem import Demand, Problem
 from meio_jax.scenarios.sample import draw_sample, given_sample, seeds_of
 from meio_jax.sim.lab import Decision, simulate_decisions
 from meio_jax.sim.metrics import metrics
 from meio_jax.sim.refine import refine
+from meio_jax.solution import Place
 from meio_jax.stats import holm, interval, paired
 from meio_jax.tables import examine
 from meio_jax.tables.build import build

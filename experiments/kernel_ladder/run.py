@@ -27,11 +27,12 @@ from meio_jax.dual.rows import build_rows
 from meio_jax.instances.demo import demo_folder
 from meio_jax.kernels.cost import serve_cost
 from meio_jax.kernels.node_dual import node_dual
-from meio_jax.planner import Solution, coarse_group, solve_problem
+from meio_jax.planner import coarse_group, solve_problem
 from meio_jax.problem import Problem, take_items
 from meio_jax.recover.evaluate import Evaluator
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.sample import Sample, draw_sample, window_demand
+from meio_jax.solution import Solution
 from meio_jax.tables import examine
 from meio_jax.tables.build import build
 

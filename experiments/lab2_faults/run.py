@@ -17,10 +17,11 @@ from experiments.backtest.run import until
 from experiments.labs import Lab
 from meio_jax import policies
 from meio_jax.dual.use import window_tolls
-from meio_jax.planner import Solution, solve_problem, targets_at
+from meio_jax.planner import solve_problem, targets_at
 from meio_jax.problem import Demand, Problem
 from meio_jax.scenarios.sample import Sample, draw_sample
 from meio_jax.sim.lab import Decision
+from meio_jax.solution import Solution
 from meio_jax.stats import holm, paired
 
 COST, PROMISE = "cost per period", "on promise rate"

@@ -197,6 +197,10 @@ class Solver(_Section):
       whole_units: whether the plan is in whole units.
       time_limit: seconds; 0 means none.
       calibrate: whether plans pay for a shortage what greedy fulfilment shows it costs.
+      corrections: rounds in which the model's slopes are brought to those of greedy
+        fulfilment, and room is kept free in storage for what single paths hold above
+        the mean; 0 for none. They begin from calibrated slopes. Small problems, and
+        items that are solved exactly, need none.
       polish: share of the cost whose items are solved exactly while prices are sought;
         small problems are solved exactly in any case.
       rounds: exact solutions of them at most.
@@ -222,6 +226,7 @@ class Solver(_Section):
     whole_units: bool = _option(True, _flag)
     time_limit: float = _amount(0.0)
     calibrate: bool = _option(True, _flag)
+    corrections: int = _count(8, low=0)
     polish: float = _option(0.0, partial(_real, low=0.0, high=1.0))
     rounds: int = _count(5, low=1)
     certify: int = _count(48, low=2)

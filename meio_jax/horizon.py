@@ -27,7 +27,9 @@ def alike(problem: Problem, sample: Sample) -> bool:
       sample: its scenarios.
     """
     bounds = [x for g in problem.groups for x in (g.items.lower, g.items.upper)]
-    limits = [np.swapaxes(x, -1, -2) for x in (problem.limits, problem.item_limit)]
+    overage = np.broadcast_to(problem.overage, problem.storage.shape)
+    limits = problem.limits, problem.item_limit, overage
+    limits = [np.swapaxes(x, -1, -2) for x in limits]
     return (
         problem.kind != "forecast"
         and all((x == x[..., :1, :]).all() for x in (*bounds, *limits))
@@ -51,10 +53,17 @@ def first_period(problem: Problem, sample: Sample) -> tuple[Problem, Sample]:
         )
         for group in problem.groups
     )  # fmt: skip
-    limits = (x[:, :1] for x in (problem.storage, problem.outbound, problem.item_limit))
+    overage = np.broadcast_to(problem.overage, problem.storage.shape)
+    limits = problem.storage, problem.outbound, problem.item_limit, overage
     one = eqx.tree_at(
-        lambda p: (p.groups, p.storage, p.outbound, p.item_limit, p.inbound), problem,
-        (groups, *limits, np.full_like(problem.inbound[:, :1], np.inf)),
+        lambda p: (
+            p.groups, p.inbound, p.storage, p.outbound, p.item_limit, p.overage
+        ),
+        problem,
+        (
+            groups, np.full_like(problem.inbound[:, :1], np.inf),
+            *(x[:, :1] for x in limits),
+        ),
     )  # fmt: skip
     path = 1 + sample.longest
     seen = eqx.tree_at(
@@ -146,5 +155,6 @@ class Horizon:
             tolls=tuple(map(self._over(2), found.tolls)),
             rations=tuple(map(self._over(2), found.rations)),
             overrides=tuple(map(self._over(1), found.overrides)),
+            kept=self._over(1)(found.kept),
             history=tuple(map(self.line, found.history)),
         )

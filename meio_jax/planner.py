@@ -19,7 +19,7 @@ from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import CHUNK, Rows, build_rows, spread_rows
 from meio_jax.dual.strata import sample_problem
 from meio_jax.dual.stream import Streamed, cells_of, with_charge, with_lift
-from meio_jax.dual.use import window_tolls
+from meio_jax.dual.use import use_charges, window_tolls
 from meio_jax.horizon import Horizon, alike, first_period
 from meio_jax.mesh import crew_for, place
 from meio_jax.network import coarsen
@@ -29,8 +29,10 @@ from meio_jax.recover.certify import certify
 from meio_jax.recover.chain import raise_targets
 from meio_jax.recover.evaluate import Evaluator, node_use, violation
 from meio_jax.recover.repair import add_units, cut_units
+from meio_jax.recover.room import room_kept, swings
 from meio_jax.recover.round import round_targets
 from meio_jax.recover.sharpen import sharpen
+from meio_jax.recover.slopes import greedy_slopes
 from meio_jax.recover.units import (
     absence_costs,
     cell_costs,
@@ -49,6 +51,7 @@ PROBES = 12  # roundings tried in small problems
 LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
+STEPS = 4  # of the ascent in a round of corrections
 
 
 def solve_problem(
@@ -112,7 +115,7 @@ def _solve(
     few = 0 < options.sample_items < sum(len(g.items) for g in problem.groups)
     if few and start is None:
         start = _sampled(problem, sample, options, callback, joint)
-        options = replace(options, max_evaluations=1)
+        options = replace(options, max_evaluations=1, corrections=0)
     run = _Run(problem, sample, options, callback)
     run.joint = joint
     run.begun, run.keep, run.refine = start, keep, refine
@@ -187,6 +190,7 @@ class _Run:
         self.refine: Refine | None = None
         self.charges: tuple = ()
         self.free_value = 0.0  # of the dual, all items everywhere
+        self.kept = np.zeros(problem.storage.shape)
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
         self.stopped = False
@@ -246,7 +250,9 @@ class _Run:
         self.prepare()
         dual = self.dual
         state, free_value = self._ascend(self._start())
-        dear = self._dear()
+        self.climbed, self.plain, dear = state, dual.rows, self._dear()
+        if not any(map(len, dear)):
+            state = self._corrected(state)
         price, wanted = self._sharpen(state, dear)
         prices = dual.spread(price)
         found = self._recover(prices, wanted, state)
@@ -258,8 +264,8 @@ class _Run:
         overrides = self._overrides(prices, targets)
         bound_prices = self._bound_prices(state, prices, dear)
         certificate = certify(
-            self.given, self.sample, bound_prices, targets, outcomes, use,
-            count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
+            self._with_room(self.given), self.sample, bound_prices, targets, outcomes,
+            use, count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),
             crew=self.crew,
         )  # fmt: skip
         self._say("bound", certificate.low, state)
@@ -267,7 +273,7 @@ class _Run:
         return Solution(
             status, cost, certificate, free_value, prices, bound_prices, use, targets,
             outcomes, tolls, dual.evaluations, self._lifts(), rations,
-            overrides,            tuple(self.history),
+            overrides, self.kept, tuple(self.history),
         )  # fmt: skip
 
     def _dtype(self):
@@ -387,6 +393,76 @@ class _Run:
         self._tilt(chosen, found)
         return found.price, found.targets
 
+    def _corrected(self, state):
+        """Prices and targets that fit greedy fulfilment: rounds of tilting the tree
+        kernel to the slopes that K3 has at the targets, and of keeping room.
+
+        The tree kernel bends much as K3 does, but its slopes are off by what pools do
+        not see. With the difference added to the charges its optimum at the prices is
+        K3's where the rounds settle; half of it a round, since kinks are near.
+        """
+        dual, last = self.dual, replace(self.method, stages=self.method.stages[-1:])
+        swing = swings(self.given, self.sample)
+        tilted = [0.0] * len(dual.rows)
+        rounds = self.options.corrections if self.options.calibrate else 0
+        for count in range(rounds):
+            self._watch()
+            if self._stop():
+                break
+            self._keep_room(state, swing, 0.5 if count else 1.0)
+            more = self._misfit(state)
+            tilted = [a + b for a, b in zip(tilted, more, strict=True)]
+            dual.rows = tuple(
+                with_charge(rows, self._chunk(x, k).astype(rows.lift.dtype))
+                for k, (rows, x) in enumerate(zip(dual.rows, more, strict=True))
+            )
+            state = last.init(dual, state.point.price, state.point.targets)
+            for _ in range(STEPS):
+                if last.terminate(dual, state):
+                    break
+                state = last.step(dual, state)
+            y = self._whole(state.point.targets)
+            extra = sum(float((a * b).sum()) for a, b in zip(tilted, y, strict=True))
+            self._say("correct", state.point.value - extra, state)
+        return state
+
+    def _misfit(self, state):
+        """Half of what the slopes of greedy fulfilment are above those of the tree
+        kernel, at the targets and prices of a state; by group."""
+        prices, found = self.dual.spread(state.point.price), []
+        for k, (group, k3) in enumerate(
+            zip(self.planning.groups, self.quick, strict=True)
+        ):
+            own, items = prices[:, group.network.node], group.items
+            stock, ship = use_charges(own, k3.window, items.volume)
+            worth = items.holding[:, None, None] - ship
+            y = self._unchunk(state.point.targets[k], k)
+            slope = greedy_slopes(k3, y, window_tolls(own, k3.window), worth)
+            seen = self._unchunk(state.point.tree_slope[k], k)
+            found.append((slope + stock + ship.mean(axis=2) - seen) / 2)
+        return found
+
+    def _keep_room(self, state, swing, share: float) -> None:
+        """Moves the room kept free a share of the way to what prices ask for."""
+        prices = self.dual.spread(state.point.price)
+        shipped = tuple(
+            np.einsum("i,itn->tn", g.items.volume, self._unchunk(s, k).sum(axis=2))
+            for k, (g, s) in enumerate(
+                zip(self.planning.groups, state.point.sent, strict=True)
+            )
+        )
+        wanted = room_kept(self.given, swing, self.sample.weight, shipped, prices[0])
+        self.kept = self.kept + share * (wanted - self.kept)
+        self.problem, self.planning = map(
+            self._with_room, (self.problem, self.planning)
+        )
+        self.dual.problem = self.planning
+        self.dual.capacity = self.dual.gather(self.planning.capacities)
+
+    def _with_room(self, problem):
+        """The problem with the storage that may be planned on."""
+        return eqx.tree_at(lambda p: p.storage, problem, self.given.storage - self.kept)
+
     def _dear(self):
         """The items of each group that make up the share of cost to be solved exactly,
         by the cost of serving and losing that the tree kernel sees."""
@@ -436,22 +512,22 @@ class _Run:
         lifts = self._lifts()
         if any(map(len, dear)) or max(lifts) == 1 or not self.dual.limited.size:
             return prices
+        tilted, self.dual.rows = self.dual.rows, self.plain
         self._lift([1.0] * len(lifts))
         last = replace(self.method, stages=self.method.stages[-1:])
-        price = state.point.price / max(lifts)
+        price = self.climbed.point.price / max(lifts)
         if self.begun:
             price = self.dual.gather(self.begun.bound_prices)
         start = last.init(self.dual, price, state.point.targets)
         found = self._climb(last, start, max(self._most() // 2, 2), "certify")
+        self.dual.rows = tilted
         self._lift(lifts)
         return self.dual.spread(found.point.price)
 
     def _climb(self, method, state, most, phase="ascend"):
-        options = self.options
         try:
             while not method.terminate(self.dual, state) and state.steps < most:
-                late = time.perf_counter() - self.begin > options.time_limit
-                self.stopped |= bool(options.time_limit and late)
+                self._watch()
                 if self._stop():
                     break
                 state = method.step(self.dual, state)
@@ -487,6 +563,11 @@ class _Run:
         state = state._replace(point=steady, evaluated=steady, steps=state.steps + 1)
         self._say(phase, steady.value, state)
         return state
+
+    def _watch(self) -> None:
+        """Stops when the time is up."""
+        limit = self.options.time_limit
+        self.stopped |= bool(limit and time.perf_counter() - self.begin > limit)
 
     def _stop(self) -> bool:
         """Whether to stop, as the first of many processes has it."""

@@ -15,7 +15,7 @@ class Progress(NamedTuple):
     """What a line of the solver's log says.
 
     Attributes:
-      phase: "ascend", "exact", "repair", "refine", "certify" or "bound".
+      phase: "ascend", "correct", "exact", "repair", "refine", "certify" or "bound".
       evaluations: evaluations of the full dual so far.
       value: smoothed dual value, or the bound, or the plan's cost, or simulated cost
         while it is refined; money.
@@ -58,6 +58,8 @@ class Solution(NamedTuple):
       rations: targets of each group at the charges asked for, units.
       overrides: what targets that the user fixed cost more than free ones of the same
         item and period, at the prices, money.
+      kept: storage that the plan keeps free for what single paths hold above the mean,
+        volume; cost, bound and repair are those of the rest.
       history: lines of the log.
     """
 
@@ -75,6 +77,7 @@ class Solution(NamedTuple):
     lifts: tuple[float, ...]
     rations: tuple[Float[np.ndarray, "points items periods nodes"], ...]
     overrides: tuple[Float[np.ndarray, "items periods"], ...]
+    kept: Float[np.ndarray, "nodes periods"]
     history: tuple[Progress, ...]
 
     @property

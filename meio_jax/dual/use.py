@@ -71,6 +71,29 @@ def use_cost(
     return total
 
 
+def use_charges(
+    prices: Float[np.ndarray, "resources nodes periods"],
+    window: Float[np.ndarray, " nodes"],
+    volume: Float[np.ndarray, " items"],
+) -> tuple[
+    Float[np.ndarray, "items periods nodes"],
+    Float[np.ndarray, "items periods regimes nodes"],
+]:
+    """What a unit of a target, and a window shipment in each regime, pay for what they
+    use, money: as `lagrangian.charges`, without holding.
+
+    Args:
+      prices: storage, inbound and the outbound of each regime, money per unit.
+      window: mean periods that an order of each node protects.
+      volume: of a unit of each item.
+    """
+    later = np.pad(prices[1][:, 1:], ((0, 0), (0, 1))).T
+    room = volume[:, None, None] * prices[0].T
+    ship = np.moveaxis(prices[2:], 2, 0) + later[:, None]
+    ship = ship - (window - 1) * room[:, :, None]
+    return room + prices[1].T - later, ship / window
+
+
 def window_tolls(
     prices: Float[np.ndarray, "resources nodes periods"],
     window: Float[np.ndarray, " nodes"],

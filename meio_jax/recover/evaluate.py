@@ -101,20 +101,12 @@ class Evaluator:
           toll: price of a window shipment in each regime, money per unit: which nodes
             the policy spares. It steers and is not charged.
         """
-        by_setting = np.moveaxis(toll, 2, 0).reshape(-1, toll.shape[1])
-        ring = self.group.network.ring
-        routes = greedy_routes(self.typical, self.penalty, ring, by_setting)
-        klass, node, used, _ = map(np.asarray, routes)
-        count = len(self.group.items)
-        first, last = self.crew.own(count, self.chunk)
-        spans = [
-            (k, min(k + self.chunk, last))
-            for k in range(first, max(last, first + 1), self.chunk)
-        ]
-        constants = self._constants(klass, node, used)
+        constants = self.constants(toll)
+        klass, node = (np.asarray(x) for x in constants[5:7])
         parts = self.crew.each(
-            lambda k, span: self._part(span, target, constants), spans
+            lambda k, span: self._part(span, target, constants), self.spans()
         )
+        count = len(self.group.items)
         cell = {
             k: self.crew.gather(
                 np.concatenate([p[0][k] for p in parts]), count, self.chunk
@@ -125,22 +117,40 @@ class Evaluator:
         total = dict(zip(parts[0][1], self.crew.totals(*sums), strict=True))
         return self._outcome(target, cell, total, klass, node)
 
-    def _constants(self, klass, node, used):
+    def spans(self) -> list[tuple[int, int]]:
+        """First and last item of each of the process's chunks."""
+        first, last = self.crew.own(len(self.group.items), self.chunk)
+        return [
+            (k, min(k + self.chunk, last))
+            for k in range(first, max(last, first + 1), self.chunk)
+        ]
+
+    def constants(self, toll: Float[np.ndarray, "regimes nodes periods"]) -> tuple:
+        """What all items share: slots, lead times, homes, weights, regimes, the routes
+        of every period and regime, costs of service."""
         network, sample = self.group.network, self.sample
-        constants = (
+        by_setting = np.moveaxis(toll, 2, 0).reshape(-1, toll.shape[1])
+        routes = greedy_routes(self.typical, self.penalty, network.ring, by_setting)
+        return (
             jnp.asarray(self.source.slot), jnp.asarray(sample.lead[self.index]),
             jnp.asarray(network.home), jnp.asarray(sample.weight, jnp.float32),
-            jnp.asarray(sample.order),
-            jnp.asarray(klass), jnp.asarray(node), jnp.asarray(used),
+            jnp.asarray(sample.order), routes.klass, routes.node, routes.used,
             *(
                 jnp.asarray(x, jnp.float32)
                 for x in (network.unit_cost, network.cost_per_weight, network.days_late)
             ),
         )  # fmt: skip
-        return constants
 
-    def _part(self, span, target, constants):
-        """Outcome of a chunk of items, as arrays by cell and totals."""
+    def inputs(
+        self, span: tuple[int, int], target: Float[np.ndarray, "items periods nodes"]
+    ) -> tuple:
+        """Slots of demand, targets, weight, lateness and penalty of a chunk of items,
+        filled up with items of nothing.
+
+        Args:
+          span: first and last item.
+          target: of all items.
+        """
         items, (first, last) = self.group.items, span
         last = max(first, last)
         pad = first + self.chunk - last
@@ -148,11 +158,14 @@ class Evaluator:
             np.concatenate([x[first:last], np.repeat(x[:1] * 0, pad, 0)]), jnp.float32
         )
         slots = jnp.pad(self.source(first, last), ((0, pad), (0, 0), (0, 0)))
-        out = self.run(
-            slots, fill(target), fill(items.weight), fill(items.late_cost),
-            fill(items.penalty), constants,
-        )  # fmt: skip
-        cell = {k: np.asarray(v)[: last - first] for k, v in out["cell"].items()}
+        money = items.weight, items.late_cost, items.penalty
+        return slots, fill(target), *map(fill, money)
+
+    def _part(self, span, target, constants):
+        """Outcome of a chunk of items, as arrays by cell and totals."""
+        out = self.run(*self.inputs(span, target), constants)
+        real = max(span[1] - span[0], 0)
+        cell = {k: np.asarray(v)[:real] for k, v in out["cell"].items()}
         return cell, {k: np.asarray(v, float) for k, v in out["total"].items()}
 
     def _outcome(self, target, cell, total, klass, node) -> Outcome:
@@ -189,17 +202,24 @@ class Evaluator:
         )  # fmt: skip
 
 
-@partial(jax.jit, static_argnames=("longest", "regimes"))
-def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, regimes):
-    slot, lead, home, share, order, klass, node, used, *services = constants
+def by_regime(slots, constants, longest, regimes):
+    """Window demand, "items classes settings scenarios", of every period and regime in
+    turn, and the weights of a regime's scenarios."""
+    slot, lead, home, share, order, *_ = constants
     demand = jax.vmap(window_demand, (0, None, None, None, None))(
         slots, slot, lead, home, longest
     )  # items classes periods scenarios
-    count, periods = target.shape[:2]
     if regimes > 1:  # weights are equal then
         demand = jnp.take_along_axis(demand, order[None, None], axis=3)
-    demand = demand.reshape(*demand.shape[:2], periods * regimes, -1)
-    share = share[: demand.shape[3]]
+    demand = demand.reshape(*demand.shape[:2], demand.shape[2] * regimes, -1)
+    return demand, share[: demand.shape[3]]
+
+
+@partial(jax.jit, static_argnames=("longest", "regimes"))
+def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, regimes):
+    _, _, home, _, _, klass, node, used, *services = constants
+    demand, share = by_regime(slots, constants, longest, regimes)
+    count, periods = target.shape[:2]
     target = jnp.repeat(target, regimes, axis=1)
     nodes = target.shape[2]
     own = (home[:, None] == jnp.arange(nodes)).astype(demand.dtype)

@@ -22,13 +22,12 @@ from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import buckets, cumulate, serve_cost, service_levels
 from meio_jax.kernels.tree import Hinges, TreeShape
-from meio_jax.mesh import Crew, assemble, mesh_of, replicate
+from meio_jax.mesh import Crew, assemble, chunk_items, mesh_of, replicate
 from meio_jax.problem import Group, Network, Problem
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.regimes import regime_of
 from meio_jax.scenarios.sample import Sample, window_demand
 
-CHUNK = 8  # items worked on at once
 BY_ITEM = (
     "mean", "slot", "weight", "late_cost", "volume", "penalty", "holding", "paid",
 )  # fmt: skip
@@ -213,7 +212,7 @@ def build_rows(
     count: int,
     atoms: int,
     dtype=jnp.float32,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     chunks: int = 0,
     span: tuple[int, int] | None = None,
 ) -> Rows:
@@ -228,11 +227,13 @@ def build_rows(
       atoms: points kept per pool and bucket, divided over the regimes; no fewer than
         the scenarios are kept if these have weights of their own.
       dtype: of the planning arithmetic.
-      chunk: items drawn at once; fewer where there are fewer, unless `chunks` is given.
+      chunk: items drawn at once, `chunk_items` if not given; fewer where there are
+        fewer, unless `chunks` is given.
       chunks: least number of chunks, filled up with empty ones.
       span: first and last of the chunks to build; all if not given.
     """
     network, items = group.network, group.items
+    chunk = chunk or chunk_items()
     chunk = chunk if chunks else min(chunk, len(items))
     begin, end = span or (0, -(-len(items) // chunk))
     source = SlotSource(problem, group, sample)
@@ -312,7 +313,7 @@ def spread_rows(
     sample: Sample,
     crew: Crew,
     *,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     block: tuple[int, int, int] | None = None,
     **options,
 ) -> Rows:
@@ -324,12 +325,12 @@ def spread_rows(
       index: which one.
       sample: the scenarios.
       crew: who works on which items.
-      chunk: items worked on at once.
+      chunk: items worked on at once; `chunk_items` if not given.
       block: first and last chunk, among the process's own, and the number to fill up to
         with empty ones; all if not given.
       **options: as of `build_rows`.
     """
-    chunk = min(chunk, len(group.items))
+    chunk = min(chunk or chunk_items(), len(group.items))
     chunks = -(-len(group.items) // chunk)
     start, stop = crew.own(chunks)
     first, last, size = block or (0, stop - start, -(-chunks // crew.processes))

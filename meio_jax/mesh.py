@@ -19,6 +19,13 @@ from jaxtyping import Array
 
 ITEMS = "items"  # the mesh axis of a process's devices
 ENOUGH = 32  # chunks that keep a device busy
+ITEMS_AT_ONCE = {"cpu": 8}  # as many as caches hold
+MANY_AT_ONCE = 1024  # elsewhere: about 1 GB at 40 nodes and 13 periods
+
+
+def chunk_items() -> int:
+    """Items that a device works on at once."""
+    return ITEMS_AT_ONCE.get(jax.default_backend(), MANY_AT_ONCE)
 
 
 class Crew(NamedTuple):

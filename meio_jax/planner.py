@@ -16,12 +16,12 @@ from jaxtyping import Float
 from meio_jax.config import Solver
 from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, residuals
 from meio_jax.dual.prices import Dual
-from meio_jax.dual.rows import CHUNK, Rows, build_rows, spread_rows
+from meio_jax.dual.rows import Rows, build_rows, spread_rows
 from meio_jax.dual.strata import sample_problem
 from meio_jax.dual.stream import Streamed, cells_of, with_charge, with_lift
 from meio_jax.dual.use import use_charges, window_tolls
 from meio_jax.horizon import Horizon, alike, first_period
-from meio_jax.mesh import crew_for, place
+from meio_jax.mesh import chunk_items, crew_for, place
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
@@ -199,7 +199,7 @@ class _Run:
         """Rows, dual, ascent and evaluators."""
         coarse = tuple(coarse_group(g) for g in self.problem.groups)
         self.planning = eqx.tree_at(lambda p: p.groups, self.problem, coarse)
-        most = max(-(-len(g.items) // CHUNK) for g in coarse)
+        most = max(-(-len(g.items) // chunk_items()) for g in coarse)
         self.crew = crew_for(most, self.options.devices, joint=self.joint)
         rows = tuple(map(self._rows, range(len(coarse))))
         self.dual = Dual(self.planning, rows, self.crew)
@@ -228,10 +228,12 @@ class _Run:
             return draw()
         hands = self.crew.hands
         one = sum(x.nbytes for x in jax.tree.leaves(draw(0, 1, hands))) / hands
-        first, last = self.crew.own(-(-items // CHUNK))
+        first, last = self.crew.own(-(-items // chunk_items()))
         if (last - first) * one <= allowed:
             return draw()
-        each = max(int(allowed / 2 / one) // hands, 1) * hands  # stacking takes twice
+        each = (
+            max(int(allowed / 2 / one) // hands, 1) * hands
+        )  # one is drawn beside the last
         nodes = len(self.planning.groups[k].network.node)
         return Streamed(lambda a, b: draw(a, b, each), last - first, each, nodes)
 
@@ -600,7 +602,7 @@ class _Run:
     def _trial(self, k):
         """What a tenth more stock saves under K3 over what it saves under K1."""
         group, count = self.planning.groups[k], self.options.levels
-        chunk = min(CHUNK, len(group.items))
+        chunk = min(chunk_items(), len(group.items))
         chunks = -(-len(group.items) // chunk)
         picked = np.unique(np.linspace(0, chunks - 1, min(chunks, 6)).astype(int))
         index = (picked[:, None] * chunk + np.arange(chunk)).ravel()

@@ -2,6 +2,9 @@
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 Vector = Float[np.ndarray, " n"]
 
@@ -18,7 +21,10 @@ def maximise_box(
     Projected Newton: solve on the coordinates that are free to move, project, halve the
     step until it rises (Bertsekas, 1982); where it does not, a scaled slope step
     instead. Ends where no coordinate can improve, as a rule after a few steps. A bend
-    that is not positive definite is lifted until it is.
+    that is not positive definite on these gets multiples of its diagonal until it is.
+
+    Coordinates are put in an order in which the bend is a narrow band (Cuthill & McKee,
+    1969), as prices meet those of the same period and the next, and solved in the band.
 
     Args:
       slope: at d = 0.
@@ -27,40 +33,59 @@ def maximise_box(
       upper: largest d, >= 0.
       steps: the most steps.
     """
-    bend = _definite(bend)
-    diagonal = np.diag(bend)
-    rise = lambda d: float(slope @ d - d @ (bend @ d) / 2)
-    move, best = np.zeros_like(slope), 0.0
+    sparse = csr_array(bend)
+    order = reverse_cuthill_mckee(sparse, symmetric_mode=True)
+    sparse = sparse[order][:, order]
+    slope, lower, upper = slope[order], lower[order], upper[order]
+    found, lift = _climb(slope, sparse, lower, upper, steps), 0.0
+    while found is None:
+        lift = max(4 * lift, 1e-3)
+        lifted = csr_array(sparse + diags_array(lift * sparse.diagonal()))
+        found = _climb(slope, lifted, lower, upper, steps)
+    move, best = np.empty_like(slope), found[1]
+    move[order] = found[0]
+    return move, best
+
+
+def _climb(slope, bend, lower, upper, steps):
+    """The maximum over the box; None where a bend that is met is not definite."""
+    diagonal = bend.diagonal()
+    move, best, here = np.zeros_like(slope), 0.0, slope
     for _ in range(steps):
-        here = slope - bend @ move
         held = ((move <= lower) & (here < 0)) | ((move >= upper) & (here > 0))
         free = np.flatnonzero(~held)
         if not free.size:
             break
-        ahead = np.zeros_like(move)
-        ahead[free] = np.linalg.solve(bend[np.ix_(free, free)], here[free])
-        plain = np.where(held, 0, here / diagonal)
-        for length, along in [(0.5**k, a) for a in (ahead, plain) for k in range(12)]:
-            new = np.clip(move + length * along, lower, upper)
-            value = rise(new)
-            if value > best + 1e-4 * max(float(here @ (new - move)), 0):
+        own, old = bend[free][:, free], move[free]
+        ahead = _solve(own, here[free])
+        if ahead is None:
+            return None
+        for length, along in [
+            (0.5**k, a) for a in (ahead, here[free] / diagonal[free]) for k in range(12)
+        ]:
+            new = np.clip(old + length * along, lower[free], upper[free])
+            step = new - old
+            gained = float(step @ (here[free] - own @ step / 2))
+            if gained > 1e-4 * max(float(here[free] @ step), 0):
                 break
         else:
             break
-        gained, move, best = value - best, new, value
+        move[free], best = new, best + gained
+        here = slope - bend @ move
         if gained <= 1e-12 * abs(best):
             break
     return move, best
 
 
-def _definite(bend):
-    """The bend with the least multiple of its diagonal, in steps, that it needs."""
-    lift = 0.0
-    while True:
-        lifted = bend + np.diag(lift * np.diag(bend))
-        try:
-            np.linalg.cholesky(lifted)
-        except np.linalg.LinAlgError:
-            lift = max(4 * lift, 1e-3)
-        else:
-            return lifted
+def _solve(matrix, right):
+    """Solves a symmetric band by Cholesky; None where it is not definite."""
+    entries = matrix.tocoo()
+    below = entries.row - entries.col
+    band = np.zeros((below.max(initial=0) + 1, len(right)))
+    keep = below >= 0
+    band[below[keep], entries.col[keep]] = entries.data[keep]
+    try:
+        factor = cholesky_banded(band, lower=True, check_finite=False)
+    except LinAlgError:
+        return None
+    return cho_solve_banded((factor, True), right, check_finite=False)

@@ -95,9 +95,10 @@ def solve_items(
         with jax.enable_x64(True):
             last = min(first + chunk, len(chosen))
             take = np.minimum(np.arange(first, first + chunk), last - 1)
-            slots = source(first, last)[np.minimum(np.arange(chunk), last - first - 1)]
-            demand = _window(slots, *constants[:3], longest=sample.longest)
-            most = int((demand > 0).sum(axis=1).max())
+            slots = np.asarray(source(first, last))
+            slots = slots[np.minimum(np.arange(chunk), last - first - 1)]
+            demand, most = _window(slots, *constants[:3], longest=sample.longest)
+            most = int(most)
             width = NARROW
             while width < most:
                 width *= WIDER
@@ -122,9 +123,10 @@ def solve_items(
 
 @partial(jax.jit, static_argnames=("longest",))
 def _window(slots, slot, lead, home, *, longest):
-    """Window demand: items, classes, periods, scenarios."""
+    """Window demand: items, classes, periods, scenarios; most classes with any."""
     one = partial(window_demand, slot=slot, lead=lead, home=home, longest=longest)
-    return jax.vmap(one)(slots)
+    demand = jax.vmap(one)(slots)
+    return demand, (demand > 0).sum(axis=1).max()
 
 
 @partial(jax.jit, static_argnames=("width", "dtype", "tolerance"))

@@ -141,9 +141,10 @@ def _on_device(
         if flows:
             per_regime = jax.vmap(weights, (0, None, None, None, None, 0))
             per_cell = jax.vmap(per_regime, (0, None, None, None, None, 0))
-            base, drop = jax.vmap(per_cell)(
+            of_toll = lambda toll: jax.vmap(per_cell)(
                 toll, steps, own, item["slot"], volume, item["mean"]
             )
+            (base, drop), back = jax.vjp(of_toll, toll)
         else:
             free = jnp.zeros_like(toll[:, 0, 0])
             base, drop = jax.vmap(weights)(
@@ -178,19 +179,8 @@ def _on_device(
         split = lambda x: x.reshape(-1, periods, *x.shape[1:])
         nodes = charge.shape[2]
         if flows:
-
-            def ship(toll, steps, own, slot, volume, mean, shortage):
-                of_toll = lambda t: weights(t, steps, own, slot, volume, mean)
-                _, back = jax.vjp(of_toll, toll)
-                return back((jnp.ones((), toll.dtype), shortage))[0]
-
-            per_regime = jax.vmap(ship, (0, None, None, None, None, 0, 0))
-            per_cell = jax.vmap(per_regime, (0, None, None, None, None, 0, 0))
-            moved = jax.vmap(per_cell)(
-                toll, steps, own, item["slot"], volume, item["mean"],
-                by_regime(split(terms.shortage), rows.regimes),
-            )  # fmt: skip
-            moved = moved / rows.window
+            short = by_regime(split(terms.shortage), rows.regimes)
+            moved = back((jnp.ones_like(base), short))[0] / rows.window
         else:
             moved = jnp.zeros_like(toll)
         shipped = moved.sum(axis=2)

@@ -22,13 +22,12 @@ from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import buckets, cumulate, serve_cost, service_levels
 from meio_jax.kernels.tree import Hinges, TreeShape
-from meio_jax.mesh import Crew, assemble, mesh_of, replicate
+from meio_jax.mesh import Crew, assemble, chunk_items, mesh_of, replicate
 from meio_jax.problem import Group, Network, Problem
 from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.regimes import regime_of
 from meio_jax.scenarios.sample import Sample, window_demand
 
-CHUNK = 8  # items worked on at once
 BY_ITEM = (
     "mean", "slot", "weight", "late_cost", "volume", "penalty", "holding", "paid",
 )  # fmt: skip
@@ -148,12 +147,12 @@ class Rows(eqx.Module):
 
 def tree_shape(network: Network, dtype) -> TreeShape:
     """The tree of a network as arrays on the device."""
-    tree = network.tree
+    tree, narrow = network.tree, np.dtype(dtype)
     same = tree.pool_of[:, :, None] == tree.pool_of[:, None, :]
     return TreeShape(
-        jnp.asarray(tree.member, dtype),
+        jnp.asarray(tree.member.astype(narrow)),
         jnp.asarray(tree.pool_of),
-        jnp.asarray(same, dtype),
+        jnp.asarray(same.astype(narrow)),
     )
 
 
@@ -213,7 +212,7 @@ def build_rows(
     count: int,
     atoms: int,
     dtype=jnp.float32,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     chunks: int = 0,
     span: tuple[int, int] | None = None,
 ) -> Rows:
@@ -228,11 +227,13 @@ def build_rows(
       atoms: points kept per pool and bucket, divided over the regimes; no fewer than
         the scenarios are kept if these have weights of their own.
       dtype: of the planning arithmetic.
-      chunk: items drawn at once; fewer where there are fewer, unless `chunks` is given.
+      chunk: items drawn at once, `chunk_items` if not given; fewer where there are
+        fewer, unless `chunks` is given.
       chunks: least number of chunks, filled up with empty ones.
       span: first and last of the chunks to build; all if not given.
     """
     network, items = group.network, group.items
+    chunk = chunk or chunk_items()
     chunk = chunk if chunks else min(chunk, len(items))
     begin, end = span or (0, -(-len(items) // chunk))
     source = SlotSource(problem, group, sample)
@@ -247,78 +248,49 @@ def build_rows(
     drawn_periods = 1 if ring else problem.periods
     lead = sample.lead[index][:, :drawn_periods]
     window = sample.window(index)
-    build = partial(
-        _item_rows, count=count, regimes=regimes, longest=sample.longest, dtype=dtype
+    narrow = np.dtype(dtype).type
+    services = tuple(
+        jnp.asarray(x.astype(narrow))
+        for x in (network.unit_cost, network.cost_per_weight, network.days_late)
     )
+    cover = jnp.asarray(window.astype(narrow))
+    build = partial(
+        _item_rows, count=count, regimes=regimes, longest=sample.longest, dtype=dtype,
+        periods=problem.periods,
+    )  # fmt: skip
     constants = (
         jnp.asarray(source.slot[:, : drawn_periods + sample.longest]),
         jnp.asarray(lead), jnp.asarray(network.home),
-        jnp.asarray(sample.weight, dtype), jnp.asarray(average, dtype),
+        jnp.asarray(sample.weight.astype(narrow)), jnp.asarray(average.astype(narrow)),
         jnp.asarray(network.ring), jnp.asarray(pool), jnp.asarray(members),
-        jnp.asarray(sample.order[:drawn_periods]), jnp.asarray(kept),
+        jnp.asarray(sample.order[:drawn_periods]), jnp.asarray(kept), services, cover,
+        np.asarray(network.spread, narrow),
     )  # fmt: skip
-    services = tuple(
-        jnp.asarray(x, dtype)
-        for x in (network.unit_cost, network.cost_per_weight, network.days_late)
-    )
-    more = problem.periods // drawn_periods
-    repeat = lambda x: jnp.repeat(x, more, axis=1)
-    parts = []
-    for first in range(begin * chunk, max(end, begin + chunks) * chunk, chunk):
+    starts = range(begin * chunk, max(end, begin + chunks) * chunk, chunk)
+    every = {}
+    for at, first in enumerate(starts):
         last = max(min(first + chunk, len(items), end * chunk), first)
         pad = first + chunk - last
         fill = lambda x, first=first, last=last, pad=pad: np.concatenate(
             [x[first:last], np.repeat(x[:1], pad, 0)]
-        )
+        ).astype(narrow)
         slots = source(min(first, len(items)), min(last, len(items)))
-        slots = jnp.pad(slots, ((0, pad), (0, 0), (0, 0))).astype(dtype)
-        real = (np.arange(chunk) < last - first).astype(float)
-        scalar = lambda x, r=real, fill=fill: jnp.asarray(
-            fill(x) * r.reshape(-1, *[1] * (x.ndim - 1)), dtype
-        )
-        weight, late_cost = scalar(items.weight), scalar(items.late_cost)
-        item_cost = jax.vmap(serve_cost, (None, 0, 0))(services, weight, late_cost)
-        holding = jnp.asarray(fill(items.holding), dtype)
-        penalty = jnp.asarray(fill(items.penalty), dtype)
-        drawn = build(slots, item_cost, holding, penalty, constants)
-        atoms_here, slot = drawn.pop("atoms"), drawn.pop("slot")
-        drawn = {k: repeat(x) for k, x in drawn.items()}
-        biggest = repeat(atoms_here.max(axis=(1, 3)))  # items periods
-        lower = scalar(items.lower)
-        top = jnp.maximum(biggest[:, :, None], lower)
-        upper = jnp.clip(jnp.minimum(scalar(_finite(items.upper)), top), lower, None)
-        cells = chunk * problem.periods
-        flat = lambda x, n=cells: x.reshape(n, *x.shape[2:])
-        join = lambda x: x.reshape(-1, *x.shape[2:])
-        served = jnp.minimum(item_cost.min(axis=1), penalty[:, None])
-        before = 1 - network.spread / jnp.asarray(window[network.home], dtype)
-        paid = jnp.einsum("itkq,iq,q->i", drawn["mean"], served, before)
-        parts.append(
-            dict(
-                atoms=jnp.moveaxis(join(jnp.moveaxis(atoms_here, 1, 2)), 1, 0),
-                mean=drawn["mean"],
-                slot=slot,
-                width=flat(drawn["width"]),
-                anchor=flat(drawn["anchor"]),
-                weight=weight,
-                late_cost=late_cost,
-                volume=scalar(items.volume),
-                penalty=penalty,
-                holding=holding,
-                lower=flat(lower),
-                upper=flat(upper),
-                tilt=jnp.zeros_like(flat(upper)),
-                paid=paid,
-            )
-        )
+        slots = jnp.pad(slots, ((0, pad), (0, 0), (0, 0))) if pad else slots
+        real = np.arange(chunk) < last - first
+        own = items.weight, items.late_cost, items.volume, items.lower, items.upper
+        part = build(
+            slots, real, fill(items.holding), fill(items.penalty),
+            tuple(map(fill, own)), constants,
+        )  # fmt: skip
+        every = _put(every or _blank(part, chunks=len(starts)), part, at)
     return Rows(
-        **{k: jnp.stack([p.pop(k) for p in parts]) for k in tuple(parts[0])},
+        **every,
         unit_cost=services[0],
         cost_per_weight=services[1],
         days_late=services[2],
-        prob=jnp.asarray(prob, dtype),
-        window=jnp.asarray(window, dtype),
-        lift=jnp.ones((), dtype),
+        prob=jnp.asarray(prob.astype(narrow)),
+        window=cover,
+        lift=jnp.asarray(narrow(1)),
         ring=jnp.asarray(network.ring),
         home=jnp.asarray(network.home),
         shape=shape,
@@ -341,7 +313,7 @@ def spread_rows(
     sample: Sample,
     crew: Crew,
     *,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     block: tuple[int, int, int] | None = None,
     **options,
 ) -> Rows:
@@ -353,12 +325,12 @@ def spread_rows(
       index: which one.
       sample: the scenarios.
       crew: who works on which items.
-      chunk: items worked on at once.
+      chunk: items worked on at once; `chunk_items` if not given.
       block: first and last chunk, among the process's own, and the number to fill up to
         with empty ones; all if not given.
       **options: as of `build_rows`.
     """
-    chunk = min(chunk, len(group.items))
+    chunk = min(chunk or chunk_items(), len(group.items))
     chunks = -(-len(group.items) // chunk)
     start, stop = crew.own(chunks)
     first, last, size = block or (0, stop - start, -(-chunks // crew.processes))
@@ -379,10 +351,6 @@ def spread_rows(
     return Rows(**cut, **jax.tree.map(put, rest))
 
 
-def _finite(x):
-    return np.where(np.isfinite(x), x, 1e18)
-
-
 def _averaging(weight, atoms, regimes):
     """Matrix that turns a regime's sorted scenarios into atoms, and the atoms' weights;
     the identity keeps the scenarios."""
@@ -396,13 +364,31 @@ def _averaging(weight, atoms, regimes):
     return matrix, np.diff(edges) / len(weight)
 
 
-@partial(jax.jit, static_argnames=("count", "regimes", "longest", "dtype"))
+@partial(jax.jit, static_argnames="chunks")
+def _blank(part, *, chunks):
+    """Room for the parts of so many chunks."""
+    return jax.tree.map(lambda x: jnp.zeros((chunks, *x.shape), x.dtype), part)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _put(every, part, at):
+    """A chunk's part put in its place, in the memory of what is there."""
+    put = partial(jax.lax.dynamic_update_index_in_dim, index=at, axis=0)
+    return jax.tree.map(put, every, part)
+
+
+@partial(jax.jit, static_argnames=("count", "regimes", "longest", "dtype", "periods"))
 def _item_rows(
-    slots, cost, holding, penalty, constants, *, count, regimes, longest, dtype
-):
-    """Atoms, mean demand, bucket slots and smoothing widths of a chunk of items."""
-    slot, lead, home, weight, average, ring, pool, members, order, kept = constants
+    slots, real, holding, penalty, items, constants, *, count, regimes, longest, dtype,
+    periods,
+):  # fmt: skip
+    """What `Rows` has of a chunk of items; those that are not real have no demand."""
+    slot, lead, home, weight, average, ring, pool, members, order, kept = constants[:10]
+    services, window, spread = constants[10:]
     levels, pools = pool.shape[0], members.shape[0]
+    mask = lambda x: jnp.where(real.reshape(-1, *[1] * (x.ndim - 1)), x, 0)
+    heavy, late_cost, volume, lower, upper = map(mask, items)
+    cost = jax.vmap(serve_cost, (None, 0, 0))(services, heavy, late_cost)
 
     def one(slots, cost, holding, penalty):
         demand = window_demand(slots, slot, lead, home, longest)
@@ -422,13 +408,27 @@ def _item_rows(
         total = total.reshape(*total.shape[:2], -1)[:, :, kept]
         whole = mean.sum(axis=1) @ _members(place, pools, count, dtype)
         width = jnp.maximum(1.0, 0.06 * whole)
-        anchor = whole[:, : ring.shape[0]]
-        return {
-            "atoms": total, "mean": mean, "slot": place, "width": width,
-            "anchor": anchor,
-        }  # fmt: skip
+        return total, mean, place, width, whole[:, : ring.shape[0]]
 
-    return jax.lax.map(lambda x: one(*x), (slots, cost, holding, penalty))
+    drawn = jax.lax.map(
+        lambda x: one(*x), (slots.astype(dtype), cost, holding, penalty)
+    )
+    atoms, mean, place, width, anchor = drawn
+    repeat = lambda x: jnp.repeat(x, periods // x.shape[1], axis=1)
+    flat = lambda x: x.reshape(-1, *x.shape[2:])
+    top = jnp.maximum(repeat(atoms.max(axis=(1, 3)))[:, :, None], lower)
+    upper = jnp.clip(jnp.minimum(upper, top), lower, None)
+    served = jnp.minimum(cost.min(axis=1), penalty[:, None])
+    before = 1 - spread / window[home]
+    mean = repeat(mean)
+    return dict(
+        atoms=jnp.moveaxis(flat(jnp.moveaxis(atoms, 1, 2)), 1, 0),
+        mean=mean, slot=place, width=flat(repeat(width)), anchor=flat(repeat(anchor)),
+        weight=heavy, late_cost=late_cost, volume=volume, penalty=penalty,
+        holding=holding, lower=flat(lower), upper=flat(upper),
+        tilt=jnp.zeros_like(flat(upper)),
+        paid=jnp.einsum("itkq,iq,q->i", mean, served, before),
+    )  # fmt: skip
 
 
 def _members(place, pools, count, dtype):

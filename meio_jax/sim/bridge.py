@@ -25,7 +25,7 @@ def make_system(group: Group, *, days: float, whole: bool = True) -> System:
       whole: whether stock moves in whole units.
     """
     network, items = group.network, group.items
-    full = lambda x: jnp.asarray(x, jnp.float32)
+    full = lambda x: jnp.asarray(np.asarray(x, np.float32))
     penalty, none = items.penalty * network.spread, np.zeros(len(items))
     return System(
         place=jnp.asarray(network.node),
@@ -54,7 +54,7 @@ def make_limits(problem: Problem, warm: int) -> Limits:
       problem: the problem.
       warm: periods of warm-up.
     """
-    full = lambda x: jnp.asarray(ahead(x, warm, axis=1), jnp.float32)
+    full = lambda x: jnp.asarray(np.asarray(ahead(x, warm, axis=1), np.float32))
     overage = np.broadcast_to(problem.overage, problem.storage.shape)
     return Limits(
         full(problem.storage), full(problem.inbound), full(problem.outbound),
@@ -88,14 +88,14 @@ def make_paths(
     paths = []
     for k, group in enumerate(problem.groups):
         source = SlotSource(problem, group, sample)
-        slot = np.asarray(_early(jnp.asarray(source.slot.T[: problem.periods]), warm))
+        slot = _early(source.slot.T[: problem.periods], warm)
         if group.waits:
             demand = _demand(source, slot)
         else:
             rng = np.random.default_rng([sample.seed, 3, k])
-            demand = _orders(source, slot, np.asarray(regime), slots, rng)
-        lead = _early(jnp.asarray(np.moveaxis(sample.lead[k], 1, 0)), warm)
-        paths.append(Paths(demand, lead, regime))
+            demand = _orders(source, slot, regime, slots, rng)
+        lead = _early(np.moveaxis(sample.lead[k], 1, 0), warm)
+        paths.append(Paths(demand, jnp.asarray(lead), jnp.asarray(regime)))
     return tuple(paths)
 
 
@@ -113,8 +113,7 @@ def load_cuts(problem: Problem, sample: Sample) -> Float[np.ndarray, "periods cu
 
 def _regimes(problem, sample, cuts):
     load = period_load(problem, sample.slot, sample.factor)[: problem.periods]
-    regime = (load[:, None] > cuts[:, :, None]).sum(axis=1)
-    return jnp.asarray(regime)
+    return (load[:, None] > cuts[:, :, None]).sum(axis=1)
 
 
 def _chunks(source: SlotSource):
@@ -154,7 +153,7 @@ def _orders(source: SlotSource, slot, regime, slots: int, rng) -> Orders:
     packed = pack_orders(
         *map(np.concatenate, flat), steps=len(slot) * slots, paths=slot.shape[1]
     )
-    shaped = (x.reshape(len(slot), slots, *x.shape[1:]) for x in packed)
+    shaped = (np.asarray(x).reshape(len(slot), slots, *x.shape[1:]) for x in packed)
     return Orders(*map(jnp.asarray, shaped))
 
 
@@ -204,5 +203,5 @@ def _by_period(slots, slot):
 
 def _early(values, warm: int):
     """Values by period, paths last, with periods of warm-up put before them."""
-    first = [jnp.roll(values[:1], k + 1, axis=-1) for k in range(warm)]
-    return jnp.concatenate([*first, values]) if warm else values
+    first = [np.roll(values[:1], k + 1, axis=-1) for k in range(warm)]
+    return np.concatenate([*first, values])

@@ -183,13 +183,15 @@ def chunk_size(problem: Problem, slots: int = 1) -> int:
 
 
 def policies_of(decision: Decision, warm: int) -> tuple[OrderUpTo, ...]:
-    """The decision as policies of the systems, its first period in the warm-up too."""
-    full = lambda x: jnp.asarray(x, jnp.float32)
+    """The decision as policies of the systems, its first period in the warm-up too;
+    reserves in every period, so that decisions with and without share a program."""
+    full = lambda x: jnp.asarray(np.asarray(x, np.float32))
+    last = lambda x, n: x[np.minimum(np.arange(n), len(x) - 1)]
     return tuple(
         OrderUpTo(
             full(ahead(np.moveaxis(target, 0, 2), warm, axis=0)),
             full(ahead(np.swapaxes(toll, 1, 2), warm, axis=1)),
-            full(ahead(reserve, warm, axis=0)),
+            full(ahead(last(reserve, target.shape[1]), warm, axis=0)),
         )
         for target, toll, reserve in zip(
             decision.targets, decision.tolls, decision.reserves, strict=True

@@ -108,6 +108,22 @@ def test_hinges_find_what_all_buckets_find(case):
     assert_allclose(few.terms.shortage, terms.shortage, atol=1e-9)
 
 
+@pytest.mark.parametrize("size", [1, 4])  # 4: two of the last chunk are nobody's
+def test_items_find_the_same_in_chunks_of_any_size(case, monkeypatch, size):
+    made, sample = case
+    monkeypatch.setattr(rows_room, "chunk_items", lambda: size)
+    rows = build_rows(
+        made, made.groups[0], 0, sample, count=4, atoms=12, dtype=jnp.float64
+    )
+    assert rows.lower.shape[1] == size * PERIODS
+    one, two = looked(made, rows_of(made, sample)), looked(made, rows)
+    for name in ("value", "use", "jacobian"):
+        x, y = getattr(one, name), getattr(two, name)
+        assert_allclose(y, x, atol=1e-9 * (1 + np.abs(x).max()))
+    by_item = lambda found: np.asarray(found.targets[0]).reshape(-1, PERIODS, 5)[:ITEMS]
+    assert_allclose(by_item(two), by_item(one), atol=1e-9)
+
+
 def test_rows_drawn_again_in_every_pass_find_what_rows_held_find(case):
     made, sample = case
     options = dict(count=4, atoms=12, dtype=jnp.float64, chunk=1)

@@ -18,7 +18,7 @@ from meio_jax.tables import Tables, examine
 from meio_jax.tables import check as check
 from meio_jax.tables import read as read
 from meio_jax.tables.change import with_changes
-from meio_jax.tables.hashing import digest
+from meio_jax.tables.hashing import check_made_from, digest
 from meio_jax.tables.units import days_per_period
 from meio_jax.whatif import SOLVED, WhatIf
 
@@ -401,10 +401,8 @@ def changed_tables(plan: Plan, asked: WhatIf, tables: Tables, config: Config) ->
     Raises:
       InputError: the tables have faults, or the plan was made from others.
     """
-    from meio_jax.runs import check_tables
-
     before = with_changes(tables, config, changes_of(plan))
-    check_tables(plan, digest(examine(before, config).tables))
+    check_made_from(plan.facts, digest(examine(before, config).tables))
     return with_changes(tables, config, changes_of(plan, asked))
 
 

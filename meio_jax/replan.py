@@ -33,14 +33,13 @@ from meio_jax.problem import take_items
 from meio_jax.recover.evaluate import Evaluator
 from meio_jax.recover.round import round_targets
 from meio_jax.recover.units import whole_optimum
-from meio_jax.runs import check_tables
 from meio_jax.scenarios.sample import draw_sample
 from meio_jax.supply.chain import take_supply
 from meio_jax.supply.levels import charges_of
 from meio_jax.supply.plan import Below, SupplyPlan, plan_supply
 from meio_jax.tables import Tables, examine, read
 from meio_jax.tables.build import build
-from meio_jax.tables.hashing import digest
+from meio_jax.tables.hashing import check_made_from, digest
 from meio_jax.tables.orders import (
     buys_table,
     depot_prices,
@@ -104,7 +103,7 @@ class Replanner:
         examined = examine(tables, config)
         if examined.faults.errors:
             raise InputError(examined.faults)
-        place = check_tables(plan, digest(examined.tables))
+        place = check_made_from(plan.facts, digest(examined.tables))
         problem, self.labels = build(examined.tables, examined.calendar)
         options = config.scenarios
         self.problem = problem = replace(problem, regimes=options.regimes)

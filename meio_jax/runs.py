@@ -213,9 +213,10 @@ def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
 def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     from meio_jax.dual.use import window_tolls
     from meio_jax.sim.lab import Decision
+    from meio_jax.tables.hashing import check_made_from
     from meio_jax.tables.outcome import reserves_array, targets_array
 
-    place = check_tables(plan, mark)
+    place = check_made_from(plan.facts, mark)
     targets = targets_array(plan, problem, labels, place)
     names = resource_names(problem.regimes), labels.nodes, labels.periods
     prices = np.zeros(problem.capacities.shape)
@@ -226,21 +227,6 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
         for k, group in enumerate(problem.groups)
     )
     return Decision("plan", targets, tolls, reserves_array(plan, problem, labels))
-
-
-def check_tables(plan: Plan, mark: str) -> str:
-    """The plan's name in messages, if it was made from tables with this digest.
-
-    Args:
-      plan: the plan.
-      mark: digest of the tables.
-
-    Raises:
-      InputError: it was made from others.
-    """
-    from meio_jax.tables.hashing import check_made_from
-
-    return check_made_from(plan.facts, mark)
 
 
 def _slots(problem, calendar, weeks):

@@ -48,7 +48,6 @@ LEFT["onepass"] = (
 LEFT["api"] += " onepass"
 LEFT["replan"] = (
     "faults checkpoint config problem scenarios dual recover planner supply tables plan"
-    " runs"
 )
 LEFT["cli"] = " ".join(LEFT)  # it alone sees them all
 FILES = sorted(ROOT.rglob("*.py"))

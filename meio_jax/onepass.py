@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import Float
 
 from meio_jax.changes import fault
-from meio_jax.checkpoint import resource_names
 from meio_jax.config import Config, from_facts
 from meio_jax.dual.bound import group_bound
 from meio_jax.dual.exact import solve_items
@@ -110,10 +109,9 @@ class Pass:
 
     def _prices(self, problem: Problem, labels: Labels):
         """The prices of the plan's bound; 0 where there is no limit."""
-        names = resource_names(problem.regimes), labels.nodes, labels.periods
-        found = self.plan.checkpoint.matched(*names)
-        full = np.zeros(problem.capacities.shape) if found is None else found[1]
-        return np.where(np.isfinite(problem.capacities), full, 0.0)
+        place = self.plan.checkpoint
+        _, found = place.at(problem.regimes, labels.nodes, labels.periods)
+        return np.where(np.isfinite(problem.capacities), found, 0.0)
 
     def _items(
         self, problem: Problem, k: int, sample: Sample, prices,

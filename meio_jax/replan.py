@@ -21,7 +21,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from meio_jax.checkpoint import resource_names
 from meio_jax.config import Config, from_facts
 from meio_jax.dual.lagrangian import evaluate
 from meio_jax.dual.rows import build_rows
@@ -115,7 +114,9 @@ class Replanner:
         self.supplies, self.limits = build_supply(
             examined.tables, self.labels, problem.groups, config.problem.budget
         )
-        self.prices = _prices(plan, problem, self.labels)
+        self.prices, _ = plan.checkpoint.at(
+            problem.regimes, self.labels.nodes, self.labels.periods
+        )
         self.depot_prices = depot_prices(plan.depots, self.labels)
         self.lifts = tuple(plan.facts["lifts"])
         self.softness = softness_of(problem)
@@ -327,14 +328,6 @@ def copied(rows, charges: Float[np.ndarray, " copies"]):
     }  # fmt: skip
     cell["tilt"] = cell["tilt"] + more
     return replace(rows, **item, **cell)
-
-
-def _prices(plan: Plan, problem, labels):
-    """The plan's prices at the problem's names; 0 where it has none."""
-    found = np.zeros(problem.capacities.shape)
-    names = resource_names(problem.regimes), labels.nodes, labels.periods
-    known = plan.checkpoint.matched(*names)
-    return found if known is None else found + known[0]
 
 
 def _unknown(what: str, name: str, known) -> Fault:

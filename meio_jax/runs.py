@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meio_jax.checkpoint import resource_names
 from meio_jax.config import Config, Solver
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.outcome import Outcome
@@ -154,10 +153,7 @@ def _certificate(problem, labels, planned, draw, plan, decision, config) -> dict
     from meio_jax.recover.evaluate import Evaluator
     from meio_jax.recover.statistical import carried_stock, statistical
 
-    known = plan.checkpoint.matched(
-        resource_names(problem.regimes), labels.nodes, labels.periods
-    )
-    prices = np.zeros(problem.capacities.shape) + (0 if known is None else known[1])
+    _, prices = plan.checkpoint.at(problem.regimes, labels.nodes, labels.periods)
     outcomes = tuple(
         Evaluator(problem, k, planned)(y, toll)
         for k, (y, toll) in enumerate(
@@ -218,10 +214,7 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
 
     place = check_made_from(plan.facts, mark)
     targets = targets_array(plan, problem, labels, place)
-    names = resource_names(problem.regimes), labels.nodes, labels.periods
-    prices = np.zeros(problem.capacities.shape)
-    known = plan.checkpoint.matched(*names)
-    prices += 0 if known is None else known[0]
+    prices, _ = plan.checkpoint.at(problem.regimes, labels.nodes, labels.periods)
     tolls = tuple(
         window_tolls(prices[:, group.network.node], planned.window(k))
         for k, group in enumerate(problem.groups)

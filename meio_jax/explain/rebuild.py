@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from meio_jax.checkpoint import resource_names
 from meio_jax.config import Config, from_facts
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.planner import coarse_group
@@ -47,10 +46,8 @@ class Rebuilt(NamedTuple):
 
     def price_array(self, plan: Any) -> Float[np.ndarray, "resources nodes periods"]:
         """The prices of a plan at the names of this one; 0 where it knows none."""
-        regimes = self.problem.regimes
-        names = resource_names(regimes), self.labels.nodes, self.labels.periods
-        found = plan.checkpoint.matched(*names)
-        return np.zeros(self.problem.capacities.shape) if found is None else found[0]
+        labels = self.labels
+        return plan.checkpoint.at(self.problem.regimes, labels.nodes, labels.periods)[0]
 
 
 def rebuild(plan: Any, tables: Tables | str | Path | None = None) -> Rebuilt:

@@ -151,12 +151,10 @@ def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) 
     if not folder.is_dir():
         raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
     import meio_jax as meio
-    from meio_jax.api import changes_of
     from meio_jax.tables.change import with_changes
 
-    log, found = _Log(), meio.read(folder)
-    if made := changes_of(plans[0]):
-        found = with_changes(found, config, made)
+    log, made = _Log(), plans[0].facts.get("what_if", ())
+    found = with_changes(meio.read(folder), config, made)
     outcome = meio.simulate(
         found, [*plans, *(names or config.simulate.policies)],
         weeks=tuple(weeks.split(":")) if weeks else None, config=config,
@@ -222,10 +220,9 @@ def whatif(run: Path, words, periods, ranked, again, out, tables, **changes) -> 
     if not again:
         return
     from meio_jax.api import changed_tables, changes_of
-    from meio_jax.tables import read
 
     if changed is None:
-        changed = changed_tables(plan, asked, read(folder), config)
+        changed = changed_tables(plan, asked, folder, config)
 
     def finish(found) -> None:
         found.facts["what_if"] = changes_of(plan, asked)

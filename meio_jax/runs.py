@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,12 +75,12 @@ def simulate_examined(
     """
     import jax
 
-    from meio_jax.scenarios.sample import draw_sample, given_sample, seeds_of
+    from meio_jax.rebuild import drawer, posed
+    from meio_jax.scenarios.sample import given_sample, seeds_of
     from meio_jax.sim.hindsight import hindsight_cost
     from meio_jax.sim.lab import path_samples, simulate_decisions
     from meio_jax.sim.metrics import metrics, service_rates
     from meio_jax.tables import outcome as tables_out
-    from meio_jax.tables.build import build
     from meio_jax.tables.hashing import digest
     from meio_jax.tables.units import days_per_period
 
@@ -91,14 +89,9 @@ def simulate_examined(
     if certify and plan is None:
         text = "a bound needs the prices of a plan, and there is none"
         raise _refuse("policies", text, "Give a plan or a run folder")
-    options, asked = config.scenarios, config.simulate
-    problem, labels = build(examined.tables, examined.calendar)
-    problem = replace(problem, regimes=options.regimes)
-    draw = partial(
-        draw_sample, problem, block=options.block, recent=options.recent,
-        common=options.common,
-    )  # fmt: skip
-    planned = draw(count=options.count, seed=options.seed, balanced=True)
+    asked = config.simulate
+    problem, labels, planned = posed(examined, config)
+    draw = drawer(problem, config.scenarios)
     mark = input_digest or digest(examined.tables)
     decisions = decide_all(problem, labels, planned, policies, mark)
     if weeks is None:

@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from meio_jax.dual.use import window_tolls
 from meio_jax.explain.explain import check_names, find_item, prepared
-from meio_jax.explain.rebuild import Rebuilt
 from meio_jax.problem import take_items
-from meio_jax.scenarios.sample import draw_sample, seeds_of
+from meio_jax.rebuild import Rebuilt, drawer
+from meio_jax.scenarios.sample import seeds_of
 from meio_jax.sim.bridge import load_cuts, make_limits, make_paths, make_system
 from meio_jax.sim.lab import Decision, policies_of, routes_of, spans, start_state
 from meio_jax.sim.run import simulate_paths
@@ -88,7 +88,7 @@ def simulate_fan(
 
 def _simulated(made: Rebuilt, group: int, row: int, paths: int):
     """Units on hand and received: periods nodes paths."""
-    chance, problem = made.config.scenarios, made.problem
+    problem = made.problem
     one = take_items(problem.groups[group], np.array([row]))
     alone = replace(problem, groups=(one,), regimes=1)
 
@@ -96,10 +96,7 @@ def _simulated(made: Rebuilt, group: int, row: int, paths: int):
         return replace(sample, lead=(sample.lead[group],))
 
     seed = seeds_of(made.config.simulate.seed, 2, 1)[0]
-    sample = own(draw_sample(
-        problem, count=paths, seed=seed, block=chance.block, recent=chance.recent,
-        common=chance.common,
-    ))  # fmt: skip
+    sample = own(drawer(problem, made.config.scenarios)(count=paths, seed=seed))
     window = made.sample.window(group)
     tolls = window_tolls(made.prices[:, one.network.node], window)
     none = np.zeros((1, len(window), 1))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.report.draw import COLOURS, RC, WIDTH
 from meio_jax.report.parts import ADVICE, missing
+from meio_jax.report.whole import replacing
 from meio_jax.report.words import short, ticks
 
 HEIGHT = 3.6
@@ -38,23 +37,8 @@ def save(fan: Any, path: str | Path) -> Path:
         raise _refuse(str(path), text, f"Kinds: {', '.join(KINDS)}")
     if "matplotlib" in missing():
         raise _refuse("plot", "needs matplotlib, not installed here", ADVICE)
-    held = None
-    try:
-        handle, name = tempfile.mkstemp(
-            prefix=".meio-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        held = Path(name)
+    with replacing(path, "P02") as held:
         _draw(fan, held)
-        held.chmod(0o644)
-        os.replace(held, path)
-    except OSError as error:
-        why = error.strerror or str(error)
-        text = f"cannot be written: {why}"
-        raise _refuse(str(path), text, "Nothing was left there") from error
-    finally:
-        if held is not None:
-            held.unlink(missing_ok=True)
     return path
 
 

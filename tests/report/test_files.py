@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -154,7 +155,7 @@ def test_a_full_disk_leaves_the_old_page(made, run, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("meio_jax.report.page.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         made.plan.report(run / "report.html")
     assert (run / "report.html").read_text() == "old"
@@ -228,7 +229,7 @@ def test_a_solve_outlives_its_page(what, tmp_path, monkeypatch):
     def late(*_):  # the solve is over when the page is made
         if what == "Ctrl-C":
             raise KeyboardInterrupt
-        monkeypatch.setattr(os, "fdopen", full)
+        monkeypatch.setattr(Path, "write_text", full)
         return "a page"
 
     monkeypatch.setattr("meio_jax.report.page.html", late)

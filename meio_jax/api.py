@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -166,6 +166,7 @@ def plan_examined(
         "versions": versions(),
         "device": f"{device.platform} ({device.device_kind})",
         "input_digest": mark,
+        "warnings": [asdict(f) for f in examined.faults.warnings],
         "tables": str(Path(examined.tables.folder).resolve()),
         "options": config.to_dict(),
         "given": sorted(config.given),
@@ -174,6 +175,7 @@ def plan_examined(
     targets = write.targets_table(
         problem, solution, labels, days, refiner.reserves if refiner else None
     )
+    targets = orders.with_late(targets, supply, below)
     more = orders.supply_kpis(supply)
     if previous is not None:
         targets, moved = write.compared(targets, previous.targets)

@@ -24,8 +24,9 @@ MADE = datetime(2000, 1, 1)  # the same run gives the same bytes
 def exceptions_table(run: Run) -> Frame:
     """Every exception of a run, the dearest first.
 
-    A row: kind (short, excess, moved, over_capacity, over_on_paths), item, node,
-    region, period, quantity (a target, its move, or what is above a capacity), money a
+    A row: kind (short, late, excess, moved, over_capacity, over_on_paths, data), item,
+    node, region, period, quantity (a target, its move, units that are late, what is
+    above a capacity, or warnings of a kind), money a
     period and the sentence that says it; texts are empty where they do not apply.
 
     Args:

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from page_reader import Page, numbers
+from tiny_folder import added, options, write
 
+import meio_jax as meio
 from meio_jax.report import Run, html
 from meio_jax.report.run import FULL
 
@@ -272,6 +274,38 @@ def test_exceptions_are_counted_and_the_dearest_comes_first(made):
         f"{long['item']} at {long['node']}, {long['period']}: its target of "
         f"{long['order_up_to']:.0f} lasts 80 days, the median is 20."
     )
+
+
+def test_stock_that_comes_too_late_is_an_exception(tmp_path):
+    """Two weeks on the way and nothing there: the demand of two weeks is late."""
+    stock = ("item,node,on_hand", "A,DC,500", "B,DC,500", "C,DC,500", "B,WEST,40")
+    plan = meio.solve(
+        write(tmp_path / "data", added("inventory.csv", *stock)), config=options()
+    )
+    table = plan.targets.set_index(["item", "node", "period"])
+    late, ships = table["late"].unstack(), table["cycle_stock"].unstack()
+    far, wish = late.loc["A", "WEST"], ships.loc["A", "WEST"]
+    assert_allclose(far.iloc[:2].cumsum(), wish.iloc[:2].cumsum(), atol=0.5)
+    assert far.iloc[2] == 0
+    assert (late.loc["B", "WEST"] == 0).all()
+    table = plan.exceptions.set_index("kind")
+    row = table.loc["late"].query("item == 'A' and node == 'WEST'").iloc[0]
+    assert (row["quantity"], row["period"]) == (far.sum(), "2026-01-05")
+    assert row["money"] == pytest.approx(9 * far.sum() / 3)  # a lost sale costs 9
+    assert row["sentence"] == (
+        f"A at WEST, 2026-01-05 to 2026-01-12: {far.sum():.0f} units to be shipped "
+        "come too late, with all orders placed."
+    )
+
+
+def test_warnings_of_the_check_are_exceptions(tmp_path):
+    files = added("capacities.csv", "WEST,inbound,2026-01-12,0")
+    plan = meio.solve(write(tmp_path / "data", files), config=options())
+    again = meio.load(plan.save(tmp_path / "run"))
+    for table in (plan.exceptions, again.exceptions):
+        (row,) = table[table["kind"] == "data"].to_dict("records")
+        assert (row["node"], row["quantity"], row["money"]) == ("WEST", 1, 0)
+        assert row["sentence"].startswith("capacities.csv:3: capacity = 0: nothing can")
 
 
 def test_stock_above_storage_on_half_of_the_paths_is_an_exception(made):

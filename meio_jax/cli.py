@@ -394,11 +394,15 @@ def demo(write: Path | None, out: Path | None, as_json: bool, refine: bool) -> N
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write.")
 @click.option("--excel", type=click.Path(path_type=Path), help="Exceptions, as .xlsx.")
-def report(runs: tuple[Path, ...], out: Path | None, excel: Path | None) -> None:
+@click.option("--fans", type=click.IntRange(0), default=0, help="Draw so many items.")
+@click.option("--tables", type=click.Path(path_type=Path), help="For --fans: where.")
+def report(runs, out, excel, fans: int, tables) -> None:
     """Write the run folder RUNS as one page of HTML; several are compared.
 
     The page is of the first run and goes into its folder as report.html. With --excel
     its exceptions are written as a workbook, and the page only if --out is given too.
+    With --fans 20 the 20 items that ship most are simulated alone, seconds each, and
+    their stock is drawn.
     """
     from meio_jax import load
     from meio_jax.outcome import load as load_outcome
@@ -415,6 +419,12 @@ def report(runs: tuple[Path, ...], out: Path | None, excel: Path | None) -> None
         click.echo(f"written  {write_excel(found[0], excel)}", err=True)
         if out is None:
             return
+    if fans:
+        from meio_jax.explain import simulate_fans
+
+        _device()
+        drawn = simulate_fans(found[0].plan, fans, tables=tables)
+        found[0] = replace(found[0], fans=drawn)
     page = write(_told_apart(found), out or runs[0] / PAGE)
     click.echo(f"next     open {page if out is None else out}", err=True)
 

@@ -86,6 +86,33 @@ def simulate_fan(
     )  # fmt: skip
 
 
+def simulate_fans(
+    plan: Any,
+    count: int,
+    *,
+    paths: int = PATHS,
+    tables: Tables | str | Path | None = None,
+) -> tuple[Fan, ...]:
+    """Those of the items that are expected to ship most, each at the node that ships
+    most of it.
+
+    Args:
+      plan: the plan.
+      count: items, at most.
+      paths: fresh paths.
+      tables: as for `explain`.
+
+    Raises:
+      InputError: as `explain` does.
+    """
+    shipped = plan.targets.groupby(["item", "node"], sort=False)["cycle_stock"].sum()
+    total = shipped.groupby("item", sort=False).sum()
+    return tuple(
+        simulate_fan(plan, item, shipped[item].idxmax(), paths=paths, tables=tables)
+        for item in total.sort_values(ascending=False, kind="stable").index[:count]
+    )
+
+
 def _simulated(made: Rebuilt, group: int, row: int, paths: int):
     """Units on hand and received: periods nodes paths."""
     problem = made.problem

@@ -35,11 +35,11 @@ def exceptions(run: Run) -> Part:
     )
     forms = {
         "kind": ("kind", str),
+        "money": (f"{run.currency} a {run.period}", amount),
+        "sentence": ("what", str),
         "item": ("item", str),
         "node": ("node", str),
         "period": (run.period, str),
-        "money": (f"{run.currency} a {run.period}", amount),
-        "sentence": ("what", str),
     }
     rest = ""
     if len(found) > len(shown):

@@ -59,13 +59,16 @@ def _draw(fan: Any, path: Path) -> None:
         figure.savefig(path, dpi=150, metadata=data)
 
 
-def paint(figure: Any, fan: Any, colours: dict[str, str]) -> None:
+def paint(
+    figure: Any, fan: Any, colours: dict[str, str], *, small: bool = False
+) -> None:
     """Draws the chart into a figure.
 
     Args:
       figure: an empty one.
       fan: what it shows.
       colours: by name: those of the page, or of a picture that stands alone.
+      small: whether it is one of many, which are explained together.
     """
     ax = figure.subplots()
     at = list(range(len(fan.periods)))
@@ -80,16 +83,23 @@ def paint(figure: Any, fan: Any, colours: dict[str, str]) -> None:
     )  # fmt: skip
     top = max(float(fan.target.max()), float(high.max()), 1.0)
     ax.set_ylim(-0.14 * top, 1.08 * top)
-    for k, units in enumerate(fan.received):
-        if units >= 0.05:
-            ax.plot([k, k], [-0.045 * top, 0], color=colours["ink"], lw=1.2)
+    arrivals = [(k, units) for k, units in enumerate(fan.received) if units >= 0.05]
+    ax.vlines([k for k, _ in arrivals], -0.045 * top, 0, colors=colours["ink"], lw=1.2)
+    if not small:
+        for k, units in arrivals:
             ax.text(
                 k, -0.06 * top, f"+{units:,.3g}", color=colours["muted"], fontsize=7.5,
                 ha="center", va="top",
             )  # fmt: skip
     ax.axhline(0, color=colours["grid"], lw=0.8)
     ax.set_xlim(-0.5, len(at) - 0.5)
-    ax.set_xticks(at, ticks(list(fan.periods)))
+    words = ticks(list(fan.periods))
+    if small:
+        step = -(-len(at) // 5)
+        ax.set_xticks(at[::step], words[::step])
+        ax.set_title(f"{short(fan.item)} at {short(fan.node)}")
+        return
+    ax.set_xticks(at, words)
     ax.set_ylabel("units")
     ax.set_title(
         f"{short(fan.item)} at {short(fan.node)}: on hand at the end of a {fan.unit}, "

@@ -8,6 +8,7 @@ from pathlib import Path
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.report import compare, head, service, worth
 from meio_jax.report.exceptions import exceptions
+from meio_jax.report.fans import fans
 from meio_jax.report.glossary import GLOSSARY
 from meio_jax.report.heat import heat
 from meio_jax.report.lists import lists
@@ -35,7 +36,7 @@ def parts(runs: Sequence[Run]) -> Iterator[Part]:
     found = (
         kpis(run), waterfall(run), heat(run), worth.prices(run), worth.value(run),
         service.speeds(run), service.trade(runs), places(run), exceptions(run),
-        lists(run), search(run),
+        fans(run), lists(run), search(run),
     )  # fmt: skip
     yield from (part for part in found if part is not None)
 

@@ -148,6 +148,16 @@ def test_a_place_that_cannot_be_written_gives_one_message(run, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_the_stock_of_items_that_ship_most_is_drawn(made, tmp_path):
+    shipped = made.plan.targets.groupby(["item", "node"])["cycle_stock"].sum()
+    item = shipped.groupby("item").sum().idxmax()
+    out = tmp_path / "a.html"
+    answer = meio("report", made.home, "--fans", 1, "--out", out)
+    assert answer.exit_code == 0, answer.stderr
+    page = Page(out.read_text())
+    assert page.pictures["fans"][0].startswith(f"{item} at {shipped[item].idxmax()}: ")
+
+
 def test_a_full_disk_leaves_the_old_page(made, run, monkeypatch):
     (run / "report.html").write_text("old")
     before = {p.name for p in run.iterdir()}

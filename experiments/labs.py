@@ -1,5 +1,6 @@
 """What the labs share: the demo as a problem, plans, fresh paths, comparisons."""
 
+from argparse import Namespace
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import equinox as eqx
 import numpy as np
 
 import meio_jax as meio
+from experiments import record
 from meio_jax.config import Config, Solver, load
 from meio_jax.instances.demo import demo_folder
 from meio_jax.planner import solve_problem
@@ -25,6 +27,26 @@ SEED = 0
 CHOOSE, JUDGE = 1, 2  # families of seeds
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # Okabe and Ito 2008
 BLACK = "#222222"
+
+
+def arguments(
+    text: str, script: str, words: list[str] | None, **sizes: tuple[int, int]
+) -> Namespace:
+    """The command line of a lab.
+
+    Args:
+      text: as for `record.parser`.
+      script: as for `record.parser`.
+      words: of the command line; those of the process if None.
+      **sizes: an option each, and how much it is unless given, and with `--quick`.
+    """
+    parser = record.parser(text, script)
+    for name, (usual, _) in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=usual)
+    args = parser.parse_args(words)
+    if args.quick:
+        vars(args).update({name: quick for name, (_, quick) in sizes.items()})
+    return args
 
 
 class Lab(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,24 +103,17 @@ def plan_examined(
     import jax
 
     from meio_jax.planner import solve_problem
-    from meio_jax.scenarios.sample import draw_sample
+    from meio_jax.rebuild import posed
     from meio_jax.supply.levels import charges_of
     from meio_jax.supply.plan import Below, plan_supply
     from meio_jax.tables import orders, write
-    from meio_jax.tables.build import build
     from meio_jax.tables.supply import build_supply
 
     begin = time.perf_counter()
-    options = config.scenarios
-    problem, labels = build(examined.tables, examined.calendar)
-    problem = replace(problem, regimes=options.regimes)
+    problem, labels, sample = posed(examined, config)
     budget = config.problem.budget
     supplies, limits = build_supply(examined.tables, labels, problem.groups, budget)
     charges = tuple(map(charges_of, problem.groups))
-    sample = draw_sample(
-        problem, count=options.count, seed=options.seed, block=options.block,
-        recent=options.recent, common=options.common, balanced=True,
-    )  # fmt: skip
     names = resource_names(problem.regimes), labels.nodes, labels.periods
     mark = input_digest or digest(examined.tables)
     reached: list[Checkpoint] = []
@@ -142,7 +135,7 @@ def plan_examined(
     rows = solution.targets, solution.rations, charges, solution.outcomes
     below = tuple(Below(y, r, c, o.shipped) for y, r, c, o in zip(*rows, strict=True))
     supply = plan_supply(
-        problem, supplies, limits, below, options,
+        problem, supplies, limits, below, config.scenarios,
         crossing=config.problem.orders_cross,
     )  # fmt: skip
     device = jax.devices()[0]
@@ -173,6 +166,7 @@ def plan_examined(
         "versions": versions(),
         "device": f"{device.platform} ({device.device_kind})",
         "input_digest": mark,
+        "warnings": [asdict(f) for f in examined.faults.warnings],
         "tables": str(Path(examined.tables.folder).resolve()),
         "options": config.to_dict(),
         "given": sorted(config.given),
@@ -181,6 +175,7 @@ def plan_examined(
     targets = write.targets_table(
         problem, solution, labels, days, refiner.reserves if refiner else None
     )
+    targets = orders.with_late(targets, supply, below)
     more = orders.supply_kpis(supply)
     if previous is not None:
         targets, moved = write.compared(targets, previous.targets)
@@ -221,21 +216,17 @@ class _Refiner:
             return self._refine(targets, tolls, say)
 
     def _refine(self, targets, tolls, say):
-        from functools import partial
-
         import numpy as np
 
-        from meio_jax.scenarios.sample import draw_sample, seeds_of
+        from meio_jax.rebuild import drawer
+        from meio_jax.scenarios.sample import seeds_of
         from meio_jax.sim.lab import Decision, path_samples
         from meio_jax.sim.refine import refine
 
         problem, chance, options = (
             self.problem, self.config.scenarios, self.config.refine,
         )  # fmt: skip
-        draw = partial(
-            draw_sample, problem, block=chance.block, recent=chance.recent,
-            common=chance.common,
-        )  # fmt: skip
+        draw = drawer(problem, chance)
         none = [np.zeros((1, y.shape[2], len(y))) for y in targets]
         family = lambda k, count: seeds_of(chance.seed, k, count)
         found = refine(
@@ -361,8 +352,6 @@ def what_if(
     if not solve:
         return asked
     if changed is None:
-        if not isinstance(tables, Tables):
-            tables = read(tables or plan.facts["tables"])
         changed = changed_tables(plan, asked, tables, config)
     examined = examine(changed, config)
     if examined.faults.errors:
@@ -372,40 +361,34 @@ def what_if(
     return replace(asked, grade=SOLVED, plan=found)
 
 
-def changes_of(plan: Plan, asked: WhatIf | None = None) -> list[dict]:
-    """In what a plan's tables differ from those in its folder of tables, in turn.
+def changes_of(plan: Plan, asked: WhatIf) -> list[dict]:
+    """In what the answer's tables differ from those in the plan's folder, in turn.
 
     Args:
       plan: the plan.
-      asked: a question to it, whose changes are added.
+      asked: a question to it.
     """
-    made = list(plan.facts.get("what_if", ()))
-    if asked is None:
-        return made
-    columns = ["node", "resource", "period", "new_capacity"]
-    rows = zip(*(asked.changes[c].tolist() for c in columns), strict=True)
-    names = "node", "resource", "period", "capacity"
-    limits = [dict(zip(names, row, strict=True)) for row in rows]
-    return [*made, *asked.edits, *limits]
+    return [*plan.facts.get("what_if", ()), *asked.edits, *asked.limits]
 
 
-def changed_tables(plan: Plan, asked: WhatIf, tables: Tables, config: Config) -> Tables:
-    """The tables of a question to a plan.
+def changed_tables(
+    plan: Plan, asked: WhatIf, tables: Tables | str | Path | None, config: Config
+) -> Tables:
+    """The tables of a question to a plan about its capacities.
 
     Args:
       plan: the plan.
       asked: the question.
-      tables: those in the plan's folder of tables.
+      tables: as for `what_if`.
       config: options that they are read with.
 
     Raises:
       InputError: the tables have faults, or the plan was made from others.
     """
-    from meio_jax.runs import check_tables
+    from meio_jax.rebuild import made_from
 
-    before = with_changes(tables, config, changes_of(plan))
-    check_tables(plan, digest(examine(before, config).tables))
-    return with_changes(tables, config, changes_of(plan, asked))
+    before, _ = made_from(plan, tables, config)
+    return with_changes(before, config, asked.limits)
 
 
 def _loaded(policy):

@@ -71,6 +71,15 @@ class Checkpoint:
         known = all(shared) or not self.prices.size
         return (prices, bound_prices) if known else None
 
+    def at(self, regimes: int, nodes, periods) -> tuple[np.ndarray, np.ndarray]:
+        """Prices and bound prices at the names of a problem; 0 for those not known
+        here, even if none is."""
+        import numpy as np
+
+        names = resource_names(regimes), nodes, periods
+        found = self.matched(*names)
+        return found or tuple(np.zeros((2, *map(len, names))))
+
 
 def resource_names(regimes: int) -> tuple[str, ...]:
     """What the first axis of the prices is called."""

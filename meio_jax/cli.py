@@ -151,12 +151,10 @@ def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) 
     if not folder.is_dir():
         raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
     import meio_jax as meio
-    from meio_jax.api import changes_of
     from meio_jax.tables.change import with_changes
 
-    log, found = _Log(), meio.read(folder)
-    if made := changes_of(plans[0]):
-        found = with_changes(found, config, made)
+    log, made = _Log(), plans[0].facts.get("what_if", ())
+    found = with_changes(meio.read(folder), config, made)
     outcome = meio.simulate(
         found, [*plans, *(names or config.simulate.policies)],
         weeks=tuple(weeks.split(":")) if weeks else None, config=config,
@@ -222,10 +220,9 @@ def whatif(run: Path, words, periods, ranked, again, out, tables, **changes) -> 
     if not again:
         return
     from meio_jax.api import changed_tables, changes_of
-    from meio_jax.tables import read
 
     if changed is None:
-        changed = changed_tables(plan, asked, read(folder), config)
+        changed = changed_tables(plan, asked, folder, config)
 
     def finish(found) -> None:
         found.facts["what_if"] = changes_of(plan, asked)
@@ -397,11 +394,15 @@ def demo(write: Path | None, out: Path | None, as_json: bool, refine: bool) -> N
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write.")
 @click.option("--excel", type=click.Path(path_type=Path), help="Exceptions, as .xlsx.")
-def report(runs: tuple[Path, ...], out: Path | None, excel: Path | None) -> None:
+@click.option("--fans", type=click.IntRange(0), default=0, help="Draw so many items.")
+@click.option("--tables", type=click.Path(path_type=Path), help="For --fans: where.")
+def report(runs, out, excel, fans: int, tables) -> None:
     """Write the run folder RUNS as one page of HTML; several are compared.
 
     The page is of the first run and goes into its folder as report.html. With --excel
     its exceptions are written as a workbook, and the page only if --out is given too.
+    With --fans 20 the 20 items that ship most are simulated alone, seconds each, and
+    their stock is drawn.
     """
     from meio_jax import load
     from meio_jax.outcome import load as load_outcome
@@ -418,6 +419,12 @@ def report(runs: tuple[Path, ...], out: Path | None, excel: Path | None) -> None
         click.echo(f"written  {write_excel(found[0], excel)}", err=True)
         if out is None:
             return
+    if fans:
+        from meio_jax.explain import simulate_fans
+
+        _device()
+        drawn = simulate_fans(found[0].plan, fans, tables=tables)
+        found[0] = replace(found[0], fans=drawn)
     page = write(_told_apart(found), out or runs[0] / PAGE)
     click.echo(f"next     open {page if out is None else out}", err=True)
 

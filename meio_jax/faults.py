@@ -15,6 +15,7 @@ Severity = Literal["error", "warning"]
 
 SHOWN = 3  # faults of one kind that are printed before a count stands for the rest
 INFEASIBLE = "I26"  # the input is well formed, but no plan can satisfy it
+NOTHING = "", "", ""  # item, node and period of a fault that is about none
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Fault:
       kind: table and column, such as "items.unit_cost"; faults with the same code
         and kind are printed together. Empty means the place without its row.
       more: how many further faults of this kind are not listed.
+      about: item, node and period that it is about, each "" where there is none.
     """
 
     severity: Severity
@@ -39,6 +41,7 @@ class Fault:
     hint: str = ""
     kind: str = ""
     more: int = 0
+    about: tuple[str, str, str] = NOTHING
 
     @property
     def line(self) -> str:

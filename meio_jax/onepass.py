@@ -20,19 +20,19 @@ import numpy as np
 from jaxtyping import Float
 
 from meio_jax.changes import fault
-from meio_jax.checkpoint import resource_names
 from meio_jax.config import Config, from_facts
 from meio_jax.dual.bound import group_bound
 from meio_jax.dual.exact import solve_items
 from meio_jax.faults import Faults, InputError
 from meio_jax.planner import is_small, stages_of
 from meio_jax.problem import Problem
-from meio_jax.scenarios.sample import Sample, draw_sample
-from meio_jax.tables import Examined, Tables, examine, read
-from meio_jax.tables.build import Labels, build
+from meio_jax.rebuild import made_from, posed
+from meio_jax.scenarios.sample import Sample
+from meio_jax.tables import Examined, Tables, examine
+from meio_jax.tables.build import Labels
 from meio_jax.tables.change import with_changes
 from meio_jax.tables.edit import with_edits
-from meio_jax.tables.hashing import check_made_from, digest
+from meio_jax.tables.hashing import place_of
 from meio_jax.tables.nudge import MORE, NUDGES, frame_of
 from meio_jax.tables.outcome import targets_array
 from meio_jax.whatif import ONE_PASS, WhatIf
@@ -69,11 +69,11 @@ class Pass:
 
         Args:
           plan: the plan.
-          examined: the tables that it was made from.
+          examined: the tables that it was made from: see `made_from`.
           config: its options.
         """
         self.plan, self.config = plan, config
-        self.place = check_made_from(plan.facts, digest(examined.tables))
+        self.place = place_of(plan.facts)
         items = plan.facts["sizes"]["items"]
         self.exact = items <= config.solver.certify
         self.value, _ = self(examined)
@@ -90,7 +90,7 @@ class Pass:
           scale: factor on all demand of the scenarios.
           spread: factor on its distance from its mean.
         """
-        problem, labels, sample = _posed(examined, self.config)
+        problem, labels, sample = posed(examined, self.config)
         sample = replace(sample, scale=scale, spread=spread)
         prices = self._prices(problem, labels)
         targets = targets_array(self.plan, problem, labels, self.place)
@@ -110,10 +110,9 @@ class Pass:
 
     def _prices(self, problem: Problem, labels: Labels):
         """The prices of the plan's bound; 0 where there is no limit."""
-        names = resource_names(problem.regimes), labels.nodes, labels.periods
-        found = self.plan.checkpoint.matched(*names)
-        full = np.zeros(problem.capacities.shape) if found is None else found[1]
-        return np.where(np.isfinite(problem.capacities), full, 0.0)
+        place = self.plan.checkpoint
+        _, found = place.at(problem.regimes, labels.nodes, labels.periods)
+        return np.where(np.isfinite(problem.capacities), found, 0.0)
 
     def _items(
         self, problem: Problem, k: int, sample: Sample, prices,
@@ -157,15 +156,15 @@ def ask(
         make, or the plan was made from other tables.
     """
     config = config or from_facts(plan.facts)
-    before = made_from(plan, tables, config)
+    before, old = made_from(plan, tables, config)
     after, edits = with_edits(before, config, list(_pairs(changes)))
     free = _capacities(plan, capacity)
     shut = set(changes.get("close", ()))
     if both := sorted(shut & set(free.changes["node"])):
         text = f"node '{both[0]}' is closed, and given room by another change"
         raise InputError(Faults([fault("what-if", text, "Give one of the two")]))
-    after = with_changes(after, config, limits_of(free))
-    old, new = examine(before, config), examine(after, config)
+    after = with_changes(after, config, free.limits)
+    new = examine(after, config)
     if new.faults.errors:
         raise InputError(new.faults)
     look = Pass(plan, old, config)
@@ -199,7 +198,7 @@ def sensitivities(
       InputError: the tables have faults, or the plan was made from others.
     """
     config = config or from_facts(plan.facts)
-    examined = examine(made_from(plan, tables, config), config)
+    _, examined = made_from(plan, tables, config)
     look, periods = Pass(plan, examined, config), plan.facts["sizes"]["periods"]
     worth = plan.prices["bound_price"] * plan.prices["capacity"]
     found = [
@@ -223,36 +222,6 @@ def sensitivities(
     })  # fmt: skip
 
 
-def made_from(plan: Any, tables: Tables | str | Path | None, config: Config) -> Tables:
-    """The tables that a plan was made from.
-
-    Args:
-      plan: the plan.
-      tables: those in its folder of tables, or that folder; where they were then unless
-        given.
-      config: its options.
-
-    Raises:
-      InputError: they have faults, or the plan was made from others.
-    """
-    if not isinstance(tables, Tables):
-        tables = read(tables or plan.facts["tables"])
-    before = with_changes(tables, config, plan.facts.get("what_if", ()))
-    examined = examine(before, config)
-    if examined.faults.errors:
-        raise InputError(examined.faults)
-    check_made_from(plan.facts, digest(examined.tables))
-    return before
-
-
-def limits_of(asked: WhatIf) -> list[dict[str, Any]]:
-    """The changed capacities of a question, as `tables.change` takes them."""
-    columns = ["node", "resource", "period", "new_capacity"]
-    rows = zip(*(asked.changes[c].tolist() for c in columns), strict=True)
-    names = "node", "resource", "period", "capacity"
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
 def _pairs(changes: Changes) -> Iterator[tuple[str, str]]:
     return ((kind, word) for kind, words in changes.items() for word in words)
 
@@ -264,15 +233,3 @@ def _capacities(plan: Any, capacity) -> WhatIf:
     none = plan.prices.loc[[], ["node", "resource", "period", "capacity"]]
     none = none.assign(new_capacity=0.0, bound_change=0.0, estimate=0.0)
     return WhatIf(ONE_PASS, none, plan.cost, plan.bound, 0.0)
-
-
-def _posed(examined: Examined, config: Config) -> tuple[Problem, Labels, Sample]:
-    """The problem of some tables, and the scenarios that plans are made on."""
-    problem, labels = build(examined.tables, examined.calendar)
-    options = config.scenarios
-    problem = replace(problem, regimes=options.regimes)
-    sample = draw_sample(
-        problem, count=options.count, seed=options.seed, block=options.block,
-        recent=options.recent, common=options.common, balanced=True,
-    )  # fmt: skip
-    return problem, labels, sample

@@ -225,19 +225,31 @@ class Plan:
 
         return explain(self, item, node, period, since=since, tables=tables)
 
-    def report(self, path: str | Path, *, outcome: Any = None) -> Path:
+    def report(
+        self, path: str | Path, *, outcome: Any = None, fans: int = 0,
+        tables: Any = None,
+    ) -> Path:  # fmt: skip
         """Writes the plan as a page of HTML that needs nothing else.
 
         Args:
           path: of the file; one that is there is replaced.
           outcome: a simulation with this plan as its first policy, to show beside it.
+          fans: of so many items, those that ship most, the stock on fresh paths is
+            drawn; seconds each.
+          tables: for these: as for `explain`.
 
         Raises:
-          InputError: it cannot be written, or matplotlib or jinja2 is not installed.
+          InputError: it cannot be written, matplotlib or jinja2 is not installed, or
+            the tables are not those that the plan was made from.
         """
         from meio_jax.report import Run, write
 
-        return write([Run(self.facts.get("name") or "plan", self, outcome)], path)
+        name, drawn = self.facts.get("name") or "plan", ()
+        if fans:
+            from meio_jax.explain import simulate_fans
+
+            drawn = simulate_fans(self, fans, tables=tables)
+        return write([Run(name, self, outcome, drawn)], path)
 
 
 def load(folder: str | Path) -> Plan:

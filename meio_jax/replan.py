@@ -21,33 +21,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from meio_jax.checkpoint import resource_names
-from meio_jax.config import Config, from_facts
+from meio_jax.config import Config
 from meio_jax.dual.lagrangian import evaluate
 from meio_jax.dual.rows import build_rows
 from meio_jax.dual.use import window_tolls
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.plan import Plan, load
-from meio_jax.planner import coarse_group, softness_of, stages_of
+from meio_jax.planner import softness_of, stages_of
 from meio_jax.problem import take_items
+from meio_jax.rebuild import rebuild
 from meio_jax.recover.evaluate import Evaluator
 from meio_jax.recover.round import round_targets
 from meio_jax.recover.units import whole_optimum
-from meio_jax.runs import check_tables
-from meio_jax.scenarios.sample import draw_sample
 from meio_jax.supply.chain import take_supply
 from meio_jax.supply.levels import charges_of
 from meio_jax.supply.plan import Below, SupplyPlan, plan_supply
-from meio_jax.tables import Tables, examine, read
-from meio_jax.tables.build import build
-from meio_jax.tables.hashing import digest
+from meio_jax.tables import Tables
 from meio_jax.tables.orders import (
     buys_table,
     depot_prices,
     item_targets,
     transfers_table,
 )
-from meio_jax.tables.outcome import targets_array
 from meio_jax.tables.supply import build_supply
 
 if TYPE_CHECKING:
@@ -98,27 +93,16 @@ class Replanner:
           InputError: the tables have faults, or the plan was made from others.
         """
         self.plan = plan = plan if isinstance(plan, Plan) else load(plan)
-        self.config = config = config or from_facts(plan.facts)
-        if not isinstance(tables, Tables):
-            tables = read(tables or plan.facts["tables"])
-        examined = examine(tables, config)
-        if examined.faults.errors:
-            raise InputError(examined.faults)
-        place = check_tables(plan, digest(examined.tables))
-        problem, self.labels = build(examined.tables, examined.calendar)
-        options = config.scenarios
-        self.problem = problem = replace(problem, regimes=options.regimes)
-        self.sample = draw_sample(
-            problem, count=options.count, seed=options.seed, block=options.block,
-            recent=options.recent, common=options.common, balanced=True,
-        )  # fmt: skip
-        self.coarse = tuple(map(coarse_group, problem.groups))
+        made = rebuild(plan, tables, config=config)
+        self.config = config = made.config
+        self.problem = problem = made.problem
+        self.labels, self.coarse = made.labels, made.coarse
+        self.sample, self.before, self.prices = made.sample, made.targets, made.prices
         self.supplies, self.limits = build_supply(
-            examined.tables, self.labels, problem.groups, config.problem.budget
+            made.examined.tables, self.labels, problem.groups, config.problem.budget
         )
-        self.prices = _prices(plan, problem, self.labels)
         self.depot_prices = depot_prices(plan.depots, self.labels)
-        self.lifts = tuple(plan.facts["lifts"])
+        self.lifts = made.lifts
         self.softness = softness_of(problem)
         self.stage = stages_of(problem, config.solver)[-1]
         limits = np.isfinite(problem.capacities)
@@ -128,7 +112,6 @@ class Replanner:
             window_tolls(self.prices[:, g.network.node], self.sample.window(k))
             for k, g in enumerate(problem.groups)
         )
-        self.before = targets_array(plan, problem, self.labels, place)
         self.place = {
             self.labels.items[position]: (k, i)
             for k, group in enumerate(problem.groups)
@@ -328,14 +311,6 @@ def copied(rows, charges: Float[np.ndarray, " copies"]):
     }  # fmt: skip
     cell["tilt"] = cell["tilt"] + more
     return replace(rows, **item, **cell)
-
-
-def _prices(plan: Plan, problem, labels):
-    """The plan's prices at the problem's names; 0 where it has none."""
-    found = np.zeros(problem.capacities.shape)
-    names = resource_names(problem.regimes), labels.nodes, labels.periods
-    known = plan.checkpoint.matched(*names)
-    return found if known is None else found + known[0]
 
 
 def _unknown(what: str, name: str, known) -> Fault:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meio_jax.checkpoint import resource_names
 from meio_jax.config import Config, Solver
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.outcome import Outcome
@@ -78,12 +75,12 @@ def simulate_examined(
     """
     import jax
 
-    from meio_jax.scenarios.sample import draw_sample, given_sample, seeds_of
+    from meio_jax.rebuild import drawer, posed
+    from meio_jax.scenarios.sample import given_sample, seeds_of
     from meio_jax.sim.hindsight import hindsight_cost
     from meio_jax.sim.lab import path_samples, simulate_decisions
     from meio_jax.sim.metrics import metrics, service_rates
     from meio_jax.tables import outcome as tables_out
-    from meio_jax.tables.build import build
     from meio_jax.tables.hashing import digest
     from meio_jax.tables.units import days_per_period
 
@@ -92,14 +89,9 @@ def simulate_examined(
     if certify and plan is None:
         text = "a bound needs the prices of a plan, and there is none"
         raise _refuse("policies", text, "Give a plan or a run folder")
-    options, asked = config.scenarios, config.simulate
-    problem, labels = build(examined.tables, examined.calendar)
-    problem = replace(problem, regimes=options.regimes)
-    draw = partial(
-        draw_sample, problem, block=options.block, recent=options.recent,
-        common=options.common,
-    )  # fmt: skip
-    planned = draw(count=options.count, seed=options.seed, balanced=True)
+    asked = config.simulate
+    problem, labels, planned = posed(examined, config)
+    draw = drawer(problem, config.scenarios)
     mark = input_digest or digest(examined.tables)
     decisions = decide_all(problem, labels, planned, policies, mark)
     if weeks is None:
@@ -154,10 +146,7 @@ def _certificate(problem, labels, planned, draw, plan, decision, config) -> dict
     from meio_jax.recover.evaluate import Evaluator
     from meio_jax.recover.statistical import carried_stock, statistical
 
-    known = plan.checkpoint.matched(
-        resource_names(problem.regimes), labels.nodes, labels.periods
-    )
-    prices = np.zeros(problem.capacities.shape) + (0 if known is None else known[1])
+    _, prices = plan.checkpoint.at(problem.regimes, labels.nodes, labels.periods)
     outcomes = tuple(
         Evaluator(problem, k, planned)(y, toll)
         for k, (y, toll) in enumerate(
@@ -213,34 +202,17 @@ def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
 def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     from meio_jax.dual.use import window_tolls
     from meio_jax.sim.lab import Decision
+    from meio_jax.tables.hashing import check_made_from
     from meio_jax.tables.outcome import reserves_array, targets_array
 
-    place = check_tables(plan, mark)
+    place = check_made_from(plan.facts, mark)
     targets = targets_array(plan, problem, labels, place)
-    names = resource_names(problem.regimes), labels.nodes, labels.periods
-    prices = np.zeros(problem.capacities.shape)
-    known = plan.checkpoint.matched(*names)
-    prices += 0 if known is None else known[0]
+    prices, _ = plan.checkpoint.at(problem.regimes, labels.nodes, labels.periods)
     tolls = tuple(
         window_tolls(prices[:, group.network.node], planned.window(k))
         for k, group in enumerate(problem.groups)
     )
     return Decision("plan", targets, tolls, reserves_array(plan, problem, labels))
-
-
-def check_tables(plan: Plan, mark: str) -> str:
-    """The plan's name in messages, if it was made from tables with this digest.
-
-    Args:
-      plan: the plan.
-      mark: digest of the tables.
-
-    Raises:
-      InputError: it was made from others.
-    """
-    from meio_jax.tables.hashing import check_made_from
-
-    return check_made_from(plan.facts, mark)
 
 
 def _slots(problem, calendar, weeks):

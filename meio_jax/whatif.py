@@ -67,6 +67,13 @@ class WhatIf:
     def costs_at_least(self) -> float:
         return max(self.bound - self.cost, 0.0)
 
+    @property
+    def limits(self) -> list[dict[str, Any]]:
+        """The changed capacities: node, resource, period and new capacity of each."""
+        names = *KEYS, "capacity"
+        rows = zip(*(self.changes[c] for c in (*KEYS, "new_capacity")), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
     def holds(self, cost: float) -> bool:
         """Whether a plan of the changed problem may cost this much.
 

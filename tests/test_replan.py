@@ -103,6 +103,19 @@ def test_bad_events_are_refused(replan, item, event, said):
     assert said in str(caught.value)
 
 
+def test_the_answer_to_a_what_if_can_be_replanned(plan, folder):
+    """Its tables are those of the folder with the changes that were asked."""
+    asked = {("EAST", "storage"): "-50%"}
+    changes = {"lead_time": ["lanes:+1"]}
+    made = meio_jax.what_if(plan, asked, changes=changes, solve=True).plan
+    again = meio_jax.Replanner(made, folder)
+    room = again.problem.storage[again.labels.nodes.index("EAST")]
+    assert_array_equal(room, 30)
+    for item in "ABC":
+        found = again(item).targets
+        assert_array_equal(found["order_up_to"], found["previous"])
+
+
 def test_a_plan_of_other_tables_is_refused(plan, tmp_path):
     with pytest.raises(InputError, match="other tables"):
         meio_jax.Replanner(plan, write(tmp_path / "other"))

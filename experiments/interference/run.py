@@ -276,12 +276,7 @@ def draw_figure(table: dict, path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the experiment from the command line."""
-    parser = record.parser(__doc__, __file__)
-    parser.add_argument("--paths", type=int, default=64)
-    parser.add_argument("--weeks", type=int, default=24)
-    args = parser.parse_args(arguments)
-    if args.quick:
-        args.paths, args.weeks = 8, 8
+    args = labs.arguments(__doc__, __file__, arguments, paths=(64, 8), weeks=(24, 8))
     run = record.Record(args)
     lab = tightened(labs.demo_lab(args.quick))
     made = {k: repeated(v, args.weeks) for k, v in arms(lab).items()}

@@ -291,11 +291,7 @@ def draw_figure(rows: list[dict], path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the experiment from the command line."""
-    parser = record.parser(__doc__, __file__)
-    parser.add_argument("--paths", type=int, default=64)
-    args = parser.parse_args(arguments)
-    if args.quick:
-        args.paths = 8
+    args = labs.arguments(__doc__, __file__, arguments, paths=(64, 8))
     run = record.Record(args)
     lab = labs.demo_lab(args.quick)
     before: dict = {}

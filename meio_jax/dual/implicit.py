@@ -7,19 +7,27 @@ use_A(price_A) = capacity_A. By the implicit function theorem
 
 and prices that are 0 stay there. Targets follow the prices, and by the symmetry of the
 value's mixed derivatives d target / d price is the transpose of d use / d charge: one
-more look with the charges moved along the cotangent pulls it back. All of it holds away
-from kinks: where no price is about to become 0, or to leave it.
+more look with the charges moved along the cotangent pulls it back. What rows are made
+of (demand, penalties, costs) moves prices by -J_AA^{-1} d use_A and targets at the
+prices; with V the least Lagrangian both are mixed derivatives of V again, so the slope
+dV / d parts (envelope theorem) with charges and prices moved along the cotangents pulls
+them back in two looks, however many parts there are. All of it holds away from kinks:
+where no price is about to become 0, or to leave it.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from meio_jax.dual.prices import Dual, Point
+from meio_jax.dual.fixed import lagrangian
+from meio_jax.dual.lagrangian import Prices, evaluate
+from meio_jax.dual.prices import PASSES, Dual, Point
+from meio_jax.dual.rows import Rows
 
 ROUNDS = 30  # of Newton's method at most
 CLOSE = 1e-9  # use of a priced capacity to its capacity, as a share
@@ -27,6 +35,7 @@ PRICED = 1e-9  # share of `Dual.worth` below which a price is none
 NUDGE = 1e-5  # of the charges, as a share of `Dual.charge`
 
 Targets = tuple[Float[Array, "chunks cells nodes"], ...]
+Remake = Callable[[Any], tuple[Rows, ...]]
 
 
 def price_slopes(
@@ -70,61 +79,195 @@ def settle(
 
 
 def prices_of(
-    dual: Dual, point: Point, *, stage: float, softness: float
-) -> Callable[[Float[Array, " capacities"]], tuple[Array, Targets]]:
-    """A function from capacities to prices and targets, with a derivative in reverse.
+    dual: Dual,
+    point: Point,
+    *,
+    stage: float,
+    softness: float,
+    remake: Remake | None = None,
+) -> Callable[..., tuple[Array, Targets]]:
+    """A function from capacities, and what the rows are made of, to prices and targets,
+    with a derivative in reverse.
 
-    It solves on the host: jax.grad and jax.vjp go through it, jit does not. Float64.
+    It solves on the host, which jax.jit calls back to. Float64.
 
     Args:
       dual: the dual; its own capacities are where the search begins.
       point: its top, or near it.
       stage: factor on the smoothing widths.
       softness: temperature of the choice between nodes, money per unit.
+      remake: the rows of each group as a differentiable function of the second
+        argument, any tree of float arrays: factors on demand, atoms, penalties. The
+        dual's own rows if not given.
     """
+    made = remake or (lambda parts: dual.rows)
+    look = {"stage": stage, "softness": softness}
+    wide = lambda x: jax.ShapeDtypeStruct(np.shape(x), np.float64)
+    shapes = jax.tree.map(wide, (point.price, point.targets))
+    size = point.price.size
 
-    def top(capacity) -> Point:
-        other = dual.with_capacity(np.asarray(capacity, float))
-        return settle(other, point.price, point.targets, stage=stage, softness=softness)
+    def top(capacity, parts) -> Point:
+        other = dual.with_rows(made(parts)).with_capacity(np.asarray(capacity, float))
+        return settle(other, point.price, point.targets, **look)
+
+    @_hosted
+    def find(capacity, parts):
+        found = top(capacity, parts)
+        return (found.price, found.targets), price_slopes(dual, found)
+
+    @_hosted
+    def pull(parts, price, targets, slopes, to_price, to_targets):
+        here = dual.with_rows(made(parts))
+        start = price, targets, to_targets, look
+        to_capacity = slopes.T @ (to_price + _use_along(here, *start))
+        of_parts = _parts_along(here, made, parts, *start, -to_capacity)
+        return to_capacity, of_parts
 
     @jax.custom_vjp
-    def solved(capacity):
-        found = top(capacity)
-        return jnp.asarray(found.price), found.targets
+    def solved(capacity, parts):
+        return forward(capacity, parts)[0]
 
-    def forward(capacity):
-        found = top(capacity)
-        return (jnp.asarray(found.price), found.targets), found
+    def forward(capacity, parts):
+        shape = shapes, jax.ShapeDtypeStruct((size, size), np.float64)
+        out, slopes = jax.pure_callback(find, shape, capacity, parts)
+        return out, (parts, out, slopes)
 
-    def backward(found: Point, cotangent):
-        to_price, to_targets = cotangent
-        pull = np.asarray(to_price, float) + _pulled(
-            dual, found, to_targets, stage, softness
-        )
-        return (jnp.asarray(price_slopes(dual, found).T @ pull),)
+    def backward(kept, cotangent):
+        parts, (price, targets), slopes = kept
+        shape = shapes[0], jax.tree.map(wide, parts)
+        return jax.pure_callback(pull, shape, parts, price, targets, slopes, *cotangent)
+
+    solved.defvjp(forward, backward)
+    return lambda capacity, parts=(): solved(capacity, parts)
+
+
+def targets_of(
+    remake: Callable[[Any], Rows],
+    prices: Prices,
+    start: Float[Array, "chunks cells nodes"],
+    *,
+    stage: float,
+    softness: float,
+    flows: bool = True,
+    nudge: float = 1e-5,
+) -> Callable[[Any], Float[Array, "chunks cells nodes"]]:
+    """A group's targets at frozen prices as a function of what its rows are made of,
+    with a derivative in reverse; jax.jit goes through it.
+
+    Args:
+      remake: as for `prices_of`, of one group.
+      prices: money per unit of capacity, as for `evaluate`.
+      start: targets to search from.
+      stage: factor on the smoothing widths.
+      softness: temperature of the choice between nodes, money per unit.
+      flows: whether prices can bear on shipments.
+      nudge: of the charges for the derivative, money per unit.
+    """
+    common = {"stage": stage, "softness": softness, "flows": flows}
+
+    def search(rows, start):
+        kind = rows.atoms.dtype
+        found = evaluate(
+            rows, prices, start, jnp.asarray(stage, kind), jnp.asarray(softness, kind),
+            flows=flows, curved=False, passes=PASSES, tolerance=1e-11,
+        )  # fmt: skip
+        return found.target
+
+    @jax.custom_vjp
+    def solved(parts):
+        return search(remake(parts), start)
+
+    def forward(parts):
+        targets = solved(parts)
+        return targets, (parts, targets)
+
+    def backward(kept, cotangent):
+        parts, targets = kept
+        step = nudge / jnp.maximum(jnp.abs(cotangent).max(), 1e-300)
+
+        def slope(way):
+            tilt = way * cotangent
+            y = search(_tilted(remake(parts), tilt), targets)
+            cost = lambda parts: lagrangian(
+                _tilted(remake(parts), tilt), prices, y, **common
+            )
+            return jax.grad(cost)(parts)
+
+        apart = jax.tree.map(jnp.subtract, slope(step), slope(-step))
+        return (jax.tree.map(lambda x: x / (2 * step), apart),)
 
     solved.defvjp(forward, backward)
     return solved
 
 
-def _pulled(dual: Dual, found: Point, cotangent: Targets, stage, softness):
-    """What a cotangent of the targets is as one of the prices."""
-    most = max(float(jnp.abs(c).max()) for c in cotangent)
-    if most == 0:
-        return np.zeros_like(found.price)
-    step = NUDGE * float(np.median(dual.charge)) / most
-    uses = []
-    for way in (step, -step):
-        rows = tuple(
-            replace(r, tilt=r.tilt + way * c)
-            for r, c in zip(dual.rows, cotangent, strict=True)
-        )
-        point = dual.with_rows(rows).at(
-            found.price, found.targets, stage=stage, softness=softness, curved=False,
-            tolerance=1e-11,
-        )  # fmt: skip
-        uses.append(point.use)
+def _hosted(function):
+    """The function for a callback: NumPy in and out, float64."""
+
+    def called(*arguments):
+        with jax.enable_x64(True):
+            wide = jax.tree.map(lambda x: np.asarray(x, float), arguments)
+            found = function(*wide)
+            return jax.tree.map(lambda x: np.asarray(x, float), found)
+
+    return called
+
+
+def _tilted(rows: Rows, by) -> Rows:
+    return replace(rows, tilt=rows.tilt + by)
+
+
+def _step(dual: Dual, *along) -> float:
+    """How far charges and prices are moved along a direction; 0 along none."""
+    most = max(float(np.abs(x).max(initial=0)) for x in along)
+    return NUDGE * float(np.median(dual.charge)) / most if most else 0.0
+
+
+def _moved(dual: Dual, price, targets, tilt, look):
+    """The dual with charges moved, and its point there."""
+    rows = tuple(map(_tilted, dual.rows, tilt))
+    other = dual.with_rows(rows)
+    return other, other.at(price, targets, curved=False, tolerance=1e-11, **look)
+
+
+def _use_along(dual: Dual, price, targets, tilt, look):
+    """Derivative of the use of capacities as charges move along a direction."""
+    step = _step(dual, *tilt)
+    if step == 0:
+        return np.zeros_like(price)
+    uses = [
+        _moved(dual, price, targets, [way * x for x in tilt], look)[1].use
+        for way in (step, -step)
+    ]
     return (uses[0] - uses[1]) / (2 * step)
+
+
+def _parts_along(dual: Dual, made: Remake, parts, price, targets, tilt, look, along):
+    """Derivative of the least Lagrangian's slopes in the parts of the rows, as charges
+    and prices move along a direction: by symmetry, that of targets and use along it."""
+    step = _step(dual, *tilt, along)
+    if step == 0 or not jax.tree.leaves(parts):
+        return jax.tree.map(np.zeros_like, parts)
+
+    def slope(way):
+        by, moved = [way * x for x in tilt], price + way * along
+        _, point = _moved(dual, moved, targets, by, look)
+        full = dual.spread(moved)
+
+        def cost(parts):
+            return sum(
+                lagrangian(
+                    _tilted(rows, t), jnp.asarray(full[:, group.network.node]), y,
+                    flows=dual.flows, **look,
+                )
+                for rows, t, y, group in zip(
+                    made(parts), by, point.targets, dual.problem.groups, strict=True
+                )
+            )  # fmt: skip
+
+        return jax.grad(cost)(parts)
+
+    apart = jax.tree.map(np.subtract, slope(step), slope(-step))
+    return jax.tree.map(lambda x: x / (2 * step), apart)
 
 
 def _priced(dual: Dual, price) -> Bool[np.ndarray, " capacities"]:

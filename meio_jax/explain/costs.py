@@ -12,9 +12,9 @@ from jaxtyping import Float
 
 from meio_jax.dual.rows import Rows, build_rows
 from meio_jax.explain.pools import stage
-from meio_jax.explain.rebuild import Rebuilt
 from meio_jax.explain.response import best_level, sort_breaks, unit_gain, whole_level
 from meio_jax.problem import take_items
+from meio_jax.rebuild import Rebuilt
 
 Levels = Float[np.ndarray, "periods nodes"]
 

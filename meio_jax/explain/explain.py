@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meio_jax.explain import notes
-from meio_jax.explain.rebuild import Rebuilt, rebuild
 from meio_jax.explain.says import Cell
 from meio_jax.explain.steps import ItemSteps, explain_item
 from meio_jax.explain.words import Explanation, Influence, Reason
 from meio_jax.faults import Fault, Faults, InputError
+from meio_jax.rebuild import Rebuilt, rebuild
 
 if TYPE_CHECKING:
     from meio_jax.tables import Tables

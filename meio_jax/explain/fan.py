@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from meio_jax.dual.use import window_tolls
 from meio_jax.explain.explain import check_names, find_item, prepared
-from meio_jax.explain.rebuild import Rebuilt
 from meio_jax.problem import take_items
-from meio_jax.scenarios.sample import draw_sample, seeds_of
+from meio_jax.rebuild import Rebuilt, drawer
+from meio_jax.scenarios.sample import seeds_of
 from meio_jax.sim.bridge import load_cuts, make_limits, make_paths, make_system
 from meio_jax.sim.lab import Decision, policies_of, routes_of, spans, start_state
 from meio_jax.sim.run import simulate_paths
@@ -86,9 +86,36 @@ def simulate_fan(
     )  # fmt: skip
 
 
+def simulate_fans(
+    plan: Any,
+    count: int,
+    *,
+    paths: int = PATHS,
+    tables: Tables | str | Path | None = None,
+) -> tuple[Fan, ...]:
+    """Those of the items that are expected to ship most, each at the node that ships
+    most of it.
+
+    Args:
+      plan: the plan.
+      count: items, at most.
+      paths: fresh paths.
+      tables: as for `explain`.
+
+    Raises:
+      InputError: as `explain` does.
+    """
+    shipped = plan.targets.groupby(["item", "node"], sort=False)["cycle_stock"].sum()
+    total = shipped.groupby("item", sort=False).sum()
+    return tuple(
+        simulate_fan(plan, item, shipped[item].idxmax(), paths=paths, tables=tables)
+        for item in total.sort_values(ascending=False, kind="stable").index[:count]
+    )
+
+
 def _simulated(made: Rebuilt, group: int, row: int, paths: int):
     """Units on hand and received: periods nodes paths."""
-    chance, problem = made.config.scenarios, made.problem
+    problem = made.problem
     one = take_items(problem.groups[group], np.array([row]))
     alone = replace(problem, groups=(one,), regimes=1)
 
@@ -96,10 +123,7 @@ def _simulated(made: Rebuilt, group: int, row: int, paths: int):
         return replace(sample, lead=(sample.lead[group],))
 
     seed = seeds_of(made.config.simulate.seed, 2, 1)[0]
-    sample = own(draw_sample(
-        problem, count=paths, seed=seed, block=chance.block, recent=chance.recent,
-        common=chance.common,
-    ))  # fmt: skip
+    sample = own(drawer(problem, made.config.scenarios)(count=paths, seed=seed))
     window = made.sample.window(group)
     tolls = window_tolls(made.prices[:, one.network.node], window)
     none = np.zeros((1, len(window), 1))

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from meio_jax.explain.rebuild import Rebuilt
 from meio_jax.explain.steps import ItemSteps, pool_names
 from meio_jax.explain.words import money, number
+from meio_jax.rebuild import Rebuilt
 
 NAMED = 3  # nodes of a pool that are named
 RESOURCES = ("storage", "inbound", "outbound")

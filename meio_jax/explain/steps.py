@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from meio_jax.explain.costs import Levels, NodeCosts, node_costs
 from meio_jax.explain.pools import stakes
-from meio_jax.explain.rebuild import Rebuilt
+from meio_jax.rebuild import Rebuilt
 
 RISES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # of the storage price with holding, as shares
 

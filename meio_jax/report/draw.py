@@ -46,14 +46,18 @@ RC = {
 }
 
 
-def draw(key: str, height: float, says: str, paint: Callable[[Any], None]) -> str:
+def draw(
+    key: str, height: float, says: str, paint: Callable[[Any], None], *,
+    width: float = WIDTH,
+) -> str:  # fmt: skip
     """The SVG of a picture.
 
     Args:
       key: name of the picture; the same key and picture give the same bytes.
-      height: in inches, at a width of 9.
+      height: in inches.
       says: what the picture shows, for those who do not see it.
       paint: draws into a figure.
+      width: in inches.
     """
     import matplotlib.style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -63,7 +67,7 @@ def draw(key: str, height: float, says: str, paint: Callable[[Any], None]) -> st
     rc: Any = RC | {"svg.hashsalt": key, "svg.id": key}
     with matplotlib.style.context(["default", rc]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the browser has the glyphs of all scripts
-        figure = Figure((WIDTH, height), layout="constrained")
+        figure = Figure((width, height), layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})

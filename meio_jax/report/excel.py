@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +11,7 @@ from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.report.exceptions import all_exceptions
 from meio_jax.report.parts import ADVICE
 from meio_jax.report.run import Frame, Run
+from meio_jax.report.whole import replacing
 
 COLUMNS = (
     "kind", "item", "node", "region", "period", "quantity", "money", "sentence",
@@ -25,8 +24,9 @@ MADE = datetime(2000, 1, 1)  # the same run gives the same bytes
 def exceptions_table(run: Run) -> Frame:
     """Every exception of a run, the dearest first.
 
-    A row: kind (short, excess, moved, over_capacity, over_on_paths), item, node,
-    region, period, quantity (a target, its move, or what is above a capacity), money a
+    A row: kind (short, late, excess, moved, over_capacity, over_on_paths, data), item,
+    node, region, period, quantity (a target, its move, units that are late, what is
+    above a capacity, or warnings of a kind), money a
     period and the sentence that says it; texts are empty where they do not apply.
 
     Args:
@@ -57,23 +57,8 @@ def write_excel(run: Run, path: str | Path) -> Path:
         raise _refuse(str(path), text, "Give a file such as exceptions.xlsx")
     if find_spec("xlsxwriter") is None:
         raise _refuse("excel", "needs xlsxwriter, not installed here", ADVICE)
-    held = None
-    try:
-        handle, name = tempfile.mkstemp(
-            prefix=".meio-", suffix=".xlsx", dir=path.parent
-        )
-        os.close(handle)
-        held = Path(name)
+    with replacing(path, "P03") as held:
         _write(exceptions_table(run), run, held)
-        held.chmod(0o644)
-        os.replace(held, path)
-    except OSError as error:
-        why = error.strerror or str(error)
-        text = f"cannot be written: {why}"
-        raise _refuse(str(path), text, "Nothing was left there") from error
-    finally:
-        if held is not None:
-            held.unlink(missing_ok=True)
     return path
 
 

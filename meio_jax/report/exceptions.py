@@ -35,11 +35,11 @@ def exceptions(run: Run) -> Part:
     )
     forms = {
         "kind": ("kind", str),
+        "money": (f"{run.currency} a {run.period}", amount),
+        "sentence": ("what", str),
         "item": ("item", str),
         "node": ("node", str),
         "period": (run.period, str),
-        "money": (f"{run.currency} a {run.period}", amount),
-        "sentence": ("what", str),
     }
     rest = ""
     if len(found) > len(shown):
@@ -60,7 +60,10 @@ def _notes(run: Run) -> tuple[str, ...]:
         "most it can cost). excess: holding cost of stock beyond "
         f"{LONG:g} times the median days of supply. over capacity: at the "
         "plan's price of the capacity; on paths: of the busiest path of twenty. moved: "
-        f"more than {MOVED:.0%} since the earlier plan; what it costs to hold.",
+        f"more than {MOVED:.0%} since the earlier plan; what it costs to hold. late: "
+        "what the node is expected to ship and has not yet, if demand is as expected; "
+        "the most it can cost, over the periods of the plan. data: warnings of the "
+        "check.",
     ]
     if "shortage_cost" not in run.plan.targets:
         notes.append(
@@ -76,6 +79,9 @@ def all_exceptions(run: Run) -> Frame:
       run: the run.
     """
     parts = [_over(run), _over_on_paths(run)]
+    parts.append(_data(run))
+    if "late_cost" in run.plan.targets:
+        parts.append(_late(run))
     if "shortage_cost" in run.plan.targets:
         parts += [_short(run), _excess(run), _moved(run)]
     rows = [row for part in parts for row in part]
@@ -140,6 +146,33 @@ def _short(run: Run):
             r.shortage_cost,
             f"{r.item} at {r.node}, {r.period}: its target of {whole(r.order_up_to)} "
             f"covers {percent(r.expected_fill_rate, 0)} of the node's own demand.",
+        )  # fmt: skip
+
+
+def _late(run: Run):
+    """Items at nodes whose stock comes too late: all periods of it, and the money of
+    them divided by the periods of the plan."""
+    rows = run.plan.targets
+    rows = rows[rows["late"] >= 1]
+    for (item, node), mine in rows.groupby(["item", "node"], sort=False):
+        units, when = mine["late"].sum(), sorted(map(str, mine["period"]))
+        money = mine["late_cost"].sum() / len(run.periods)
+        span = when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
+        yield (
+            "late", str(item), str(node), when[0], units, money,
+            f"{item} at {node}, {span}: {count(int(units), 'unit')} to be shipped come "
+            "too late, with all orders placed.",
+        )  # fmt: skip
+
+
+def _data(run: Run):
+    """Warnings of the check of the tables; nobody knows what they cost."""
+    for fault in run.plan.facts.get("warnings", ()):
+        item, node, period = fault["about"]
+        more = f" ({fault['more']:,} more like it)" if fault["more"] else ""
+        yield (
+            "data", item, node, period, 1 + fault["more"], 0.0,
+            f"{fault['place']}: {fault['text']}{more}. {fault['hint']}.",
         )  # fmt: skip
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.report.draw import COLOURS, RC, WIDTH
 from meio_jax.report.parts import ADVICE, missing
+from meio_jax.report.whole import replacing
 from meio_jax.report.words import short, ticks
 
 HEIGHT = 3.6
@@ -38,23 +37,8 @@ def save(fan: Any, path: str | Path) -> Path:
         raise _refuse(str(path), text, f"Kinds: {', '.join(KINDS)}")
     if "matplotlib" in missing():
         raise _refuse("plot", "needs matplotlib, not installed here", ADVICE)
-    held = None
-    try:
-        handle, name = tempfile.mkstemp(
-            prefix=".meio-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        held = Path(name)
+    with replacing(path, "P02") as held:
         _draw(fan, held)
-        held.chmod(0o644)
-        os.replace(held, path)
-    except OSError as error:
-        why = error.strerror or str(error)
-        text = f"cannot be written: {why}"
-        raise _refuse(str(path), text, "Nothing was left there") from error
-    finally:
-        if held is not None:
-            held.unlink(missing_ok=True)
     return path
 
 
@@ -75,13 +59,16 @@ def _draw(fan: Any, path: Path) -> None:
         figure.savefig(path, dpi=150, metadata=data)
 
 
-def paint(figure: Any, fan: Any, colours: dict[str, str]) -> None:
+def paint(
+    figure: Any, fan: Any, colours: dict[str, str], *, small: bool = False
+) -> None:
     """Draws the chart into a figure.
 
     Args:
       figure: an empty one.
       fan: what it shows.
       colours: by name: those of the page, or of a picture that stands alone.
+      small: whether it is one of many, which are explained together.
     """
     ax = figure.subplots()
     at = list(range(len(fan.periods)))
@@ -96,16 +83,23 @@ def paint(figure: Any, fan: Any, colours: dict[str, str]) -> None:
     )  # fmt: skip
     top = max(float(fan.target.max()), float(high.max()), 1.0)
     ax.set_ylim(-0.14 * top, 1.08 * top)
-    for k, units in enumerate(fan.received):
-        if units >= 0.05:
-            ax.plot([k, k], [-0.045 * top, 0], color=colours["ink"], lw=1.2)
+    arrivals = [(k, units) for k, units in enumerate(fan.received) if units >= 0.05]
+    ax.vlines([k for k, _ in arrivals], -0.045 * top, 0, colors=colours["ink"], lw=1.2)
+    if not small:
+        for k, units in arrivals:
             ax.text(
                 k, -0.06 * top, f"+{units:,.3g}", color=colours["muted"], fontsize=7.5,
                 ha="center", va="top",
             )  # fmt: skip
     ax.axhline(0, color=colours["grid"], lw=0.8)
     ax.set_xlim(-0.5, len(at) - 0.5)
-    ax.set_xticks(at, ticks(list(fan.periods)))
+    words = ticks(list(fan.periods))
+    if small:
+        step = -(-len(at) // 5)
+        ax.set_xticks(at[::step], words[::step])
+        ax.set_title(f"{short(fan.item)} at {short(fan.node)}")
+        return
+    ax.set_xticks(at, words)
     ax.set_ylabel("units")
     ax.set_title(
         f"{short(fan.item)} at {short(fan.node)}: on hand at the end of a {fan.unit}, "

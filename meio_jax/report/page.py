@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.report import compare, head, service, worth
 from meio_jax.report.exceptions import exceptions
+from meio_jax.report.fans import fans
 from meio_jax.report.glossary import GLOSSARY
 from meio_jax.report.heat import heat
 from meio_jax.report.lists import lists
@@ -18,6 +17,7 @@ from meio_jax.report.parts import ADVICE, Part, missing
 from meio_jax.report.places import places
 from meio_jax.report.run import Run
 from meio_jax.report.search import search
+from meio_jax.report.whole import replacing
 
 HERE = Path(__file__).parent
 
@@ -36,7 +36,7 @@ def parts(runs: Sequence[Run]) -> Iterator[Part]:
     found = (
         kpis(run), waterfall(run), heat(run), worth.prices(run), worth.value(run),
         service.speeds(run), service.trade(runs), places(run), exceptions(run),
-        lists(run), search(run),
+        fans(run), lists(run), search(run),
     )  # fmt: skip
     yield from (part for part in found if part is not None)
 
@@ -82,22 +82,8 @@ def write(runs: Sequence[Run], path: str | Path) -> Path:
     if path.is_dir():
         raise _refuse(str(path), "is a folder", "Give the file to write, as x.html")
     text = html(runs)
-    held = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".meio-", dir=path.parent)
-        held = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        held.chmod(0o644)
-        os.replace(held, path)
-    except OSError as error:
-        why = error.strerror or str(error)
-        hint = "Nothing was left there"
-        raise _refuse(str(path), f"cannot be written: {why}", hint) from error
-    finally:
-        if held is not None:
-            held.unlink(missing_ok=True)
+    with replacing(path, "P01", parents=True) as held:
+        held.write_text(text, encoding="utf-8")
     return path
 
 

@@ -41,6 +41,7 @@ class Part(NamedTuple):
       picture: SVG, or "".
       tables: under the picture.
       notes: how to read it.
+      folded: more pictures, SVG each, that are shown when they are asked for.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Part(NamedTuple):
     picture: str = ""
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
 
 
 def missing() -> list[str]:

@@ -14,6 +14,7 @@ from meio_jax.report.run import OVER, Frame, Run
 from meio_jax.report.words import amount, count, percent, short
 
 NAMED = 12
+NEAR = 0.05  # of the map's width or height: closer names share a label
 
 
 def places(run: Run) -> Part | None:
@@ -65,6 +66,22 @@ def _height(table: Frame) -> float:
     return float(np.clip(8.2 * tall / wide, 2.5, 6.5)) + 0.4
 
 
+def _labels(table: Frame, size: Frame) -> list[tuple[dict, float]]:
+    """Texts with their places and the sizes of what they stand over; nodes whose texts
+    would lie on each other share one, at the largest of them."""
+    wide, tall = (max(float(np.ptp(table[c])), 1.0) for c in ("lon", "lat"))
+    found: list[tuple[dict, float]] = []
+    for row, points in zip(table.to_dict("records"), size, strict=False):
+        for other, _ in found:
+            apart = abs(row["lon"] - other["lon"]) / wide, row["lat"] - other["lat"]
+            if apart[0] < NEAR and abs(apart[1]) / tall < NEAR:
+                other["text"] += ", " + short(row["node"], 18)
+                break
+        else:
+            found.append((row | {"text": short(row["node"], 18)}, points))
+    return found
+
+
 def _paint(figure, table: Frame) -> None:
     from matplotlib.lines import Line2D
 
@@ -78,9 +95,9 @@ def _paint(figure, table: Frame) -> None:
         table["lon"], table["lat"], s=size, c=[FILLS[k] for k in step],
         edgecolors=ring, linewidths=0.9,
     )  # fmt: skip
-    for row, points in zip(table.head(NAMED).itertuples(), size, strict=False):
+    for row, points in _labels(table.head(NAMED), size):
         ax.annotate(
-            short(row.node, 18), (row.lon, row.lat), ha="center", va="bottom",
+            row["text"], (row["lon"], row["lat"]), ha="center", va="bottom",
             xytext=(0, math.sqrt(points) / 2 + 1), textcoords="offset points",
             fontsize=7.5,
         )  # fmt: skip

@@ -18,11 +18,13 @@ class Run:
       name: shown in the page.
       plan: the plan.
       outcome: the simulation, the plan its first policy; or None.
+      fans: of some items, as from `explain.simulate_fans`.
     """
 
     name: str
     plan: Any
     outcome: Any = None
+    fans: tuple[Any, ...] = ()
 
     @property
     def units(self) -> dict[str, str]:

@@ -34,6 +34,15 @@ def digest(tables: Tables) -> str:
     return total.hexdigest()[:16]
 
 
+def place_of(facts: Mapping[str, Any]) -> str:
+    """A plan's name in messages.
+
+    Args:
+      facts: of the plan.
+    """
+    return f"run '{facts.get('name') or 'plan'}'"
+
+
 def check_made_from(facts: Mapping[str, Any], mark: str) -> str:
     """A plan's name in messages, if it was made from tables with this digest.
 
@@ -44,7 +53,7 @@ def check_made_from(facts: Mapping[str, Any], mark: str) -> str:
     Raises:
       InputError: it was made from others.
     """
-    place = f"run '{facts.get('name') or 'plan'}'"
+    place = place_of(facts)
     made = facts.get("input_digest", mark)
     if made == mark:
         return place

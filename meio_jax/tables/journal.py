@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from meio_jax.faults import SHOWN, Fault, Faults, Severity
+from meio_jax.faults import NOTHING, SHOWN, Fault, Faults, Severity
 
 
 class Journal:
@@ -34,6 +35,7 @@ class Journal:
         *,
         total: int | None = None,
         severity: Severity = "error",
+        about: Callable[[int], tuple[str, str, str]] = lambda row: NOTHING,
     ) -> None:
         """Notes rows with one kind of fault: the first ones, and how many there are.
 
@@ -46,20 +48,23 @@ class Journal:
           hint: what to do; where it is text, the count is put before it.
           total: how many rows are affected; `len(rows)` unless given.
           severity: of the fault.
+          about: item, node and period of a row, where they are known.
         """
         total = len(rows) if total is None else total
         shown = [int(row) for row in rows[:SHOWN]]
         for row in shown:
             advice = hint(row) if callable(hint) else count(total, "such row", hint)
             more = total - len(shown) if row == shown[-1] else 0
-            fault = Fault(severity, code, place(row), text(row), advice, kind, more)
+            fault = Fault(
+                severity, code, place(row), text(row), advice, kind, more, about(row)
+            )
             self._faults.append(fault)
 
     def few(
         self,
         code: str,
         kind: str,
-        things: Sequence[tuple[str, str, str]],
+        things: Sequence[tuple[Any, ...]],
         severity: Severity = "error",
     ) -> None:
         """Notes things of one kind: the first ones, and how many there are.
@@ -67,14 +72,15 @@ class Journal:
         Args:
           code: of the fault.
           kind: what they have in common.
-          things: place, text and hint of each.
+          things: place, text and hint of each, and what it is about if that is known.
           severity: of the fault.
         """
-        for thing in things[: SHOWN - 1]:
-            self._faults.append(Fault(severity, code, *thing, kind))
-        for thing in things[SHOWN - 1 : SHOWN]:
-            more = len(things) - SHOWN
-            self._faults.append(Fault(severity, code, *thing, kind, more))
+        for k, thing in enumerate(things[:SHOWN]):
+            more = len(things) - SHOWN if k == SHOWN - 1 else 0
+            place, text, hint, *known = thing
+            about = known[0] if known else NOTHING
+            fault = Fault(severity, code, place, text, hint, kind, more, about)
+            self._faults.append(fault)
 
     def faults(self) -> Faults:
         """Everything found, errors first."""

@@ -65,6 +65,7 @@ def _check_stock(
             f"{shown(node)} holds {used:,.6g} {unit} now, capacity "
             f"{limit[node, now]:,.6g}",
             "The plan runs it down; the first periods are reported as over",
+            ("", node, now),
         )
         for node, used in zip(nodes.values, held, strict=False)
         if used > limit.get((node, now), np.inf) * (1 + 1e-9)
@@ -129,7 +130,7 @@ def _check_proportions(
         times = f"{totals.max() / usual:,.3g} times"
         text = f"{unit} {label} is {times} the median {unit}"
         hint = "A promotion? If not, check for a monthly figure"
-        journal.warning("W41", sheet.name, text, hint)
+        journal.warning("W41", sheet.name, text, hint, about=("", "", label))
     need = _volumes(sheet, column, clean.items).sum()
     need /= max(len(labels), 1) * max(samples, 1)
     limits = clean.capacities.loc[clean.capacities["resource"] == "storage"]

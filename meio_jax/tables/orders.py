@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from meio_jax.supply.chain import Limits
-from meio_jax.supply.plan import SupplyPlan
-from meio_jax.supply.schedule import WHY
+from meio_jax.supply.plan import Below, SupplyPlan
+from meio_jax.supply.schedule import WHY, whole_flow
 from meio_jax.tables.build import Labels
 
 BUYS = ("vendor", "item", "node", "order_period", "arrival_period", "quantity", "cost",
@@ -112,6 +112,33 @@ def transfers_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
         when(frame["ship"]), when(frame["arrival"])
     )  # fmt: skip
     return frame.loc[:, list(TRANSFERS)]
+
+
+def with_late(
+    targets: pd.DataFrame, plan: SupplyPlan, below: tuple[Below, ...]
+) -> pd.DataFrame:
+    """Targets with what their stock comes too late for.
+
+    `late`: units that a node is expected to ship in a period and that are not there, if
+    demand is as expected and orders and transfers are the plan's: the first ones wait
+    for a pipeline that nothing can hasten, later ones for depots that are short.
+    `late_cost`: what these sales would cost, money, if no other node shipped them.
+
+    Args:
+      targets: as from `write.targets_table`.
+      plan: of the layers above fulfilment.
+      below: what fulfilment plans.
+    """
+    late = [
+        whole_flow(want.shipped) - made.ledger.shipped
+        for want, made in zip(below, plan.groups, strict=True)
+    ]
+    cost = [
+        x * (g.items.penalty * g.network.spread)[:, None, None]
+        for x, g in zip(late, (made.group for made in plan.groups), strict=True)
+    ]
+    flat = lambda parts: np.concatenate([x.ravel() for x in parts]) + 0.0
+    return targets.assign(late=flat(late), late_cost=flat(cost))
 
 
 def depots_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:

@@ -187,6 +187,7 @@ def _check_capacities(book: Book, journal: Journal) -> None:
                 lambda row, resource=resource: f"{column} = 0: {effect[resource]}",
                 lambda row: advice,
                 severity="warning",
+                about=lambda row, sheet=sheet: ("", sheet.text["node"][row], ""),
             )
 
     if nodes is not None:

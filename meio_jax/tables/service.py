@@ -211,4 +211,5 @@ def check_promises(book: Book, journal: Journal) -> None:
         text,
         "Drop the row, or correct transit_days",
         severity="warning",
+        about=lambda row: ("", options.text["node"][row], ""),
     )

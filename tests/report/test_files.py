@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -147,6 +148,16 @@ def test_a_place_that_cannot_be_written_gives_one_message(run, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_the_stock_of_items_that_ship_most_is_drawn(made, tmp_path):
+    shipped = made.plan.targets.groupby(["item", "node"])["cycle_stock"].sum()
+    item = shipped.groupby("item").sum().idxmax()
+    out = tmp_path / "a.html"
+    answer = meio("report", made.home, "--fans", 1, "--out", out)
+    assert answer.exit_code == 0, answer.stderr
+    page = Page(out.read_text())
+    assert page.pictures["fans"][0].startswith(f"{item} at {shipped[item].idxmax()}: ")
+
+
 def test_a_full_disk_leaves_the_old_page(made, run, monkeypatch):
     (run / "report.html").write_text("old")
     before = {p.name for p in run.iterdir()}
@@ -154,7 +165,7 @@ def test_a_full_disk_leaves_the_old_page(made, run, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("meio_jax.report.page.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         made.plan.report(run / "report.html")
     assert (run / "report.html").read_text() == "old"
@@ -228,7 +239,7 @@ def test_a_solve_outlives_its_page(what, tmp_path, monkeypatch):
     def late(*_):  # the solve is over when the page is made
         if what == "Ctrl-C":
             raise KeyboardInterrupt
-        monkeypatch.setattr(os, "fdopen", full)
+        monkeypatch.setattr(Path, "write_text", full)
         return "a page"
 
     monkeypatch.setattr("meio_jax.report.page.html", late)

@@ -3,13 +3,16 @@
 import math
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from page_reader import Page, numbers
+from tiny_folder import added, options, write
 
+import meio_jax as meio
 from meio_jax.report import Run, html
 from meio_jax.report.run import FULL
 
@@ -272,6 +275,77 @@ def test_exceptions_are_counted_and_the_dearest_comes_first(made):
         f"{long['item']} at {long['node']}, {long['period']}: its target of "
         f"{long['order_up_to']:.0f} lasts 80 days, the median is 20."
     )
+
+
+def test_stock_that_comes_too_late_is_an_exception(tmp_path):
+    """Two weeks on the way and nothing there: the demand of two weeks is late."""
+    stock = ("item,node,on_hand", "A,DC,500", "B,DC,500", "C,DC,500", "B,WEST,40")
+    plan = meio.solve(
+        write(tmp_path / "data", added("inventory.csv", *stock)), config=options()
+    )
+    table = plan.targets.set_index(["item", "node", "period"])
+    late, ships = table["late"].unstack(), table["cycle_stock"].unstack()
+    far, wish = late.loc["A", "WEST"], ships.loc["A", "WEST"]
+    assert_allclose(far.iloc[:2].cumsum(), wish.iloc[:2].cumsum(), atol=0.5)
+    assert far.iloc[2] == 0
+    assert (late.loc["B", "WEST"] == 0).all()
+    table = plan.exceptions.set_index("kind")
+    row = table.loc["late"].query("item == 'A' and node == 'WEST'").iloc[0]
+    assert (row["quantity"], row["period"]) == (far.sum(), "2026-01-05")
+    assert row["money"] == pytest.approx(9 * far.sum() / 3)  # a lost sale costs 9
+    assert row["sentence"] == (
+        f"A at WEST, 2026-01-05 to 2026-01-12: {far.sum():.0f} units to be shipped "
+        "come too late, with all orders placed."
+    )
+
+
+def test_stock_of_items_is_drawn_and_folded_away(made):
+    weeks, share = ("2026-01-05", "2026-01-12"), np.array([0.0, 4, 5, 8, 9])
+    fan = lambda item, low: SimpleNamespace(
+        item=item, node="EAST", periods=weeks, unit="week", target=np.array([9.0, 12]),
+        on_hand=low + np.stack([share, share + 1], axis=1), received=np.array([3.0, 0]),
+        paths=64,
+    )  # fmt: skip
+    run = replace(made.run, fans=(fan("A<b>", 0.0), fan("B", 2.0)))
+    text = html([run])
+    page = Page(text)
+    assert page.says["fans"] == (
+        "2 items that ship most, each at the node that ships most of it, on 64 fresh "
+        "paths. 1 of them run out in some week on one path of twenty."
+    )
+    assert {key for key in page.pictures if key} == PICTURES | {"fans"}
+    assert page.pictures["fans"][0] == (
+        "B at EAST: target 10 on average, median stock 71 % of it"
+    )
+    folded = text[text.index("<details>") : text.index("</details>")]
+    assert folded.count("<svg") == 2
+    assert "A&lt;b&gt; at EAST" in folded
+    assert len(folded) < 2 * 12_000
+    steady = replace(run, fans=(fan("B", 2.0),))
+    assert (
+        Page(html([steady]))
+        .says["fans"]
+        .endswith("None runs out in any week on more than one path of twenty.")
+    )
+
+
+def test_nodes_close_to_each_other_share_a_label(made):
+    places = {"EAST": (40.0, -74.0), "WEST": (40.1, -74.2), "DC": (35.0, -110.0)}
+    plan = replace(made.plan, facts=made.plan.facts | {"places": places})
+    stock = plan.targets.groupby("node")["expected_on_hand"].sum()
+    first, second = stock.sort_values(ascending=False).index
+    drawn = Page(html([Run("run", plan)])).pictures["places"][1]
+    assert f"{first}, {second}" in drawn
+
+
+def test_warnings_of_the_check_are_exceptions(tmp_path):
+    files = added("capacities.csv", "WEST,inbound,2026-01-12,0")
+    plan = meio.solve(write(tmp_path / "data", files), config=options())
+    again = meio.load(plan.save(tmp_path / "run"))
+    for table in (plan.exceptions, again.exceptions):
+        (row,) = table[table["kind"] == "data"].to_dict("records")
+        assert (row["node"], row["quantity"], row["money"]) == ("WEST", 1, 0)
+        assert row["sentence"].startswith("capacities.csv:3: capacity = 0: nothing can")
 
 
 def test_stock_above_storage_on_half_of_the_paths_is_an_exception(made):

@@ -22,8 +22,9 @@ LEFT = {  # each room and the rooms that it may import
     "dual": "problem scenarios kernels mesh",
     "recover": "problem scenarios kernels mesh dual",
     "planner": "config problem network scenarios kernels mesh dual recover",
-    "sim": "faults config problem network scenarios kernels dual recover planner",
     "supply": "config problem kernels",
+    "sim": "faults config problem network scenarios kernels dual recover planner"
+    " supply",
     "changes": "faults",
     "tables": "faults changes config problem network stats supply",
     "checkpoint": "faults",
@@ -37,8 +38,8 @@ LEFT = {  # each room and the rooms that it may import
     "gloo": "",
     "doctor": "kernels gloo",
     "outcome": "faults plan tables",
-    "runs": "faults checkpoint config problem scenarios dual recover sim tables plan"
-    " outcome",
+    "runs": "faults checkpoint config problem scenarios dual recover supply sim tables"
+    " plan outcome",
     "api": "faults checkpoint config problem network scenarios kernels dual recover"
     " planner sim supply tables plan instances outcome runs whatif",
 }

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from meio_jax.problem import Group, Problem
-from meio_jax.supply.chain import Offers
+from meio_jax.supply.chain import Offers, gamma_quantiles
 
 BATCH = 256  # offers whose paths are held at once
 
@@ -98,7 +98,7 @@ def lead_demand(
             return _summed(look, offers, out, served)
 
         rank = (rng.permutation(draws) + 0.5) / draws
-        total = _gamma(sums(mean), sums(variance), rank)
+        total = gamma_quantiles(sums(mean), sums(variance), rank)
         usual = mean[:, np.minimum(begin, last)]
     shape = offers.size, periods
     arrival = np.minimum(begin[None, :, None] + wait[:, None], periods - 1)
@@ -157,12 +157,3 @@ def _summed(before, offers: Offers, out, served):
             units = before(offers.item[part], served[part, t])
             total[part, t] = (units * out[part]).sum(axis=2)
     return total
-
-
-def _gamma(mean, variance, rank):
-    """Gamma quantiles with a mean and a variance."""
-    from scipy.special import gammaincinv
-
-    random = (variance > 0) & (mean > 0)
-    shape = np.where(random, mean**2 / np.where(random, variance, 1), 1.0)
-    return np.where(random, gammaincinv(shape, rank) * mean / shape, mean)

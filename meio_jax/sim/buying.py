@@ -16,7 +16,6 @@ from meio_jax.supply.levels import POINTS
 from meio_jax.supply.plan import reach, source_of
 
 HALVINGS = 10  # of the share of stock that is kept
-HALF = 0.5  # of a lost-sales lead time that a penalty is divided by
 
 
 class Buying(NamedTuple):
@@ -99,7 +98,7 @@ def pooled(
         wait = far.mean(axis=1) + (offers.review - 1) / 2
         penalty = (group.items.penalty * group.network.spread)[has]
         if not group.waits:
-            penalty = penalty / (1 + HALF * (wait - 1))
+            penalty = penalty / wait
         hold = (share * supply.holding).sum(axis=1)[has]
         ratio = (penalty / np.maximum(penalty + hold, 1e-12))[:, None]
         ratio = np.broadcast_to(ratio, (len(has), problem.periods))

@@ -1,5 +1,6 @@
 """What targets do under greedy fulfilment (K3), on the scenarios of a sample."""
 
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
@@ -88,6 +89,21 @@ class Evaluator:
         )  # fmt: skip
         self.penalty = float(items.penalty.max())
         self.run = partial(_chunk, longest=sample.longest, regimes=self.regimes)
+        self._kept: dict[bytes, tuple] = {}  # of the last tolls; copies share it
+
+    def of_items(self, problem: Problem, group: Group) -> "Evaluator":
+        """The evaluator of other items of the network, fulfilled in the same order.
+
+        What does not hang on items is not prepared again.
+
+        Args:
+          problem: the problem that this one is of.
+          group: the items, with their demand.
+        """
+        one = copy(self)
+        one.group, one.chunk = group, min(self.chunk, len(group.items))
+        one.source = SlotSource(problem, group, self.sample)
+        return one
 
     def __call__(
         self,
@@ -101,17 +117,13 @@ class Evaluator:
           toll: price of a window shipment in each regime, money per unit: which nodes
             the policy spares. It steers and is not charged.
         """
-        by_setting = np.moveaxis(toll, 2, 0).reshape(-1, toll.shape[1])
-        ring = self.group.network.ring
-        routes = greedy_routes(self.typical, self.penalty, ring, by_setting)
-        klass, node, used, _ = map(np.asarray, routes)
+        klass, node, constants = self._prepared(toll)
         count = len(self.group.items)
         first, last = self.crew.own(count, self.chunk)
         spans = [
             (k, min(k + self.chunk, last))
             for k in range(first, max(last, first + 1), self.chunk)
         ]
-        constants = self._constants(klass, node, used)
         parts = self.crew.each(
             lambda k, span: self._part(span, target, constants), spans
         )
@@ -124,6 +136,19 @@ class Evaluator:
         sums = [np.asarray(sum(p[1][k] for p in parts)) for k in parts[0][1]]
         total = dict(zip(parts[0][1], self.crew.totals(*sums), strict=True))
         return self._outcome(target, cell, total, klass, node)
+
+    def _prepared(self, toll):
+        """Routes at the tolls and what is the same for all items, kept for the next
+        call."""
+        mark = toll.tobytes()
+        if mark not in self._kept:
+            by_setting = np.moveaxis(toll, 2, 0).reshape(-1, toll.shape[1])
+            ring = self.group.network.ring
+            routes = greedy_routes(self.typical, self.penalty, ring, by_setting)
+            klass, node, used, _ = map(np.asarray, routes)
+            self._kept.clear()
+            self._kept[mark] = klass, node, self._constants(klass, node, used)
+        return self._kept[mark]
 
     def _constants(self, klass, node, used):
         network, sample = self.group.network, self.sample

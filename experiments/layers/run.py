@@ -13,10 +13,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pandas as pd
 
 import meio_jax as meio
-from experiments.flagship.reader import read_flagship
+from experiments.flagship.reader import lead_times_table, read_flagship
 from experiments.labs import demo_tables
 from experiments.record import Record as Result
 from experiments.record import parser
@@ -27,14 +26,13 @@ from meio_jax.sim.buying import Buying, depots_of, pooled
 from meio_jax.sim.lab import Decision, Record, simulate_decisions
 from meio_jax.sim.period import COSTS
 from meio_jax.stats import interval, paired
-from meio_jax.supply.chain import Offers
 from meio_jax.supply.levels import charges_of
 from meio_jax.supply.plan import Below, plan_supply
 from meio_jax.tables import examine
 from meio_jax.tables.build import build
 from meio_jax.tables.supply import build_supply
 
-SEED, DRAWS, DAYS = 0, 256, 7.0
+SEED, DAYS = 0, 7.0
 EACH = 8  # paths at once
 SOLVER = Solver(gap=0.05, levels=6, smoothing=(1.0,), certify=2, max_evaluations=10)
 COLORS = {
@@ -49,25 +47,19 @@ class Lab:
     def __init__(
         self, folder: Path, items: int, horizon: int, weeks: int, scenarios: int
     ):
-        frames = {}
         if folder is None:
             tables = first_items(demo_tables(), items)
         else:
             frames = read_flagship(
                 folder, items=items, horizon=0, tightness=1.3, shipping_charge=1.0
             )
+            frames["lead_times"] = lead_times_table(folder, items=items)
             tables = meio.Tables(**frames)
         self.problem, self.labels, self.examined = self._built(tables, horizon)
         self.long, _, _ = self._built(tables, weeks)
         self.supplies, self.limits = build_supply(
             self.examined.tables, self.labels, self.problem.groups, 0.0
         )
-        if folder is not None:
-            of = lambda s, g: with_samples(s.offers, folder, frames, self.labels, g)
-            self.supplies = tuple(
-                s._replace(offers=of(s, g))
-                for s, g in zip(self.supplies, self.problem.groups, strict=True)
-            )
         self.draw = partial(draw_sample, block=4, recent=104)
         self.sample = self.draw(self.problem, count=scenarios, seed=SEED, balanced=True)
         self.options = replace(Config().scenarios, recent=104)
@@ -94,25 +86,6 @@ def first_items(tables, count: int):
     )  # fmt: skip
 
 
-def with_samples(offers: Offers, folder: Path, frames, labels, group) -> Offers:
-    """Offers with lead times that are quantiles of real deliveries, in weeks."""
-    samples = pd.read_csv(folder / "lead_time_samples.csv")
-    source = pd.read_csv(folder / "items.csv")
-    profile = pd.read_csv(folder / "vendors.csv").set_index("vendor")["lead_profile"]
-    kept = frames["items"]["item"].tolist()
-    vendor = frames["vendors"].drop_duplicates("item").set_index("item")["vendor"]
-    numbers = np.array([int(str(i).lstrip("I")) for i in kept])
-    origin = source.set_index("item")["origin"].reindex(numbers).tolist()
-    at = (np.arange(DRAWS) + 0.5) / DRAWS
-    lead = np.empty((offers.size, DRAWS))
-    for k, i in enumerate(offers.item):
-        position = int(group.items.position[i])
-        rows = samples["lead_profile"] == profile[vendor[kept[position]]]
-        days = samples.loc[rows, f"lead_days_{origin[position]}"]
-        lead[k] = np.quantile(days.dropna().to_numpy(float), at) / DAYS
-    return offers._replace(lead=lead)
-
-
 def plans(lab: Lab, solution) -> dict[str, tuple[Buying, ...]]:
     """What each policy buys and how it rations, by group."""
     charges = tuple(map(charges_of, lab.problem.groups))
@@ -123,21 +96,47 @@ def plans(lab: Lab, solution) -> dict[str, tuple[Buying, ...]]:
     )
     sure = tuple(
         s._replace(offers=s.offers._replace(
-            lead=np.repeat(s.offers.lead.mean(axis=1, keepdims=True), DRAWS, axis=1)
+            lead=0 * s.offers.lead + s.offers.lead.mean(axis=1, keepdims=True)
         ))
         for s in lab.supplies
     )  # fmt: skip
-    one = make(lab.supplies)
+    planned = plan_supply(lab.problem, lab.supplies, lab.limits, below, lab.options)
+    one = bought(planned)
     steps = np.linspace(0, 1, len(one[0].along)).reshape(-1, 1, 1, 1)
     even = tuple(b._replace(along=steps * b.along[-1]) for b in one)
     first = pooled(lab.problem, lab.supplies, lab.limits, solution.targets, lab.options)
     return {
         "one decision": one,
+        "targets at the mean price": charged(planned),
         "rationed in proportion": even,
         "buy, then place": first,
         "mean lead times": make(sure),
         "as if orders never crossed": make(lab.supplies, crossing=False),
     }
+
+
+def charged(plan) -> tuple[Buying, ...]:
+    """The plan with targets of nodes at the price that a unit has at its depot in the
+    mean, instead of at none."""
+    out = []
+    for made, buying in zip(plan.groups, bought(plan), strict=True):
+        has = np.flatnonzero(made.choice.offer >= 0)
+        case = made.case.take(made.choice.offer[has])
+        along = buying.along.copy()
+        for t in range(along.shape[2]):
+            left = made.choice.level[has, t][:, None] - case.demand[:, t]
+            for row, i in enumerate(has):
+                stock = case.stock[row, t]
+                price = np.interp(left[row], stock, case.price[row])
+                place = np.interp(
+                    -(case.prob @ price), -case.price[row], np.arange(len(stock))
+                )
+                under = min(int(place), len(stock) - 2)
+                part = place - under
+                y = (1 - part) * along[under, i, t] + part * along[under + 1, i, t]
+                along[:, i, t] = np.minimum(along[:, i, t], np.rint(y))
+        out.append(buying._replace(along=along))
+    return tuple(out)
 
 
 def bought(plan) -> tuple[Buying, ...]:
@@ -153,7 +152,7 @@ def decision(lab: Lab, solution, name: str, bought: tuple[Buying, ...]) -> Decis
     """A policy in the long run: what it does in the plan's middle period, always."""
     t = lab.problem.periods // 2
     middle = slice(t, t + 1)
-    targets = tuple(y[:, middle] for y in solution.targets)
+    targets = tuple(b.along[-1][:, middle] for b in bought)
     tolls = tuple(
         np.repeat(x[:, :, middle], lab.long.periods, axis=2) for x in solution.tolls
     )

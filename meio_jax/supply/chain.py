@@ -111,6 +111,18 @@ def quantiles(mean, std, count: int = 256) -> Float[np.ndarray, "offers draws"]:
     return drawn * np.where(found > 0, mean / np.where(found > 0, found, 1), 1)
 
 
+def observed_quantiles(observed, count: int = 256) -> Float[np.ndarray, " draws"]:
+    """Lead times of equal chance whose law is that of observations, their mean kept.
+
+    Args:
+      observed: lead times, periods; at least one.
+      count: how many.
+    """
+    drawn = np.quantile(observed, (np.arange(count) + 0.5) / count)
+    mean, found = np.mean(observed), drawn.mean()
+    return drawn * (mean / found if found > 0 else 1.0)
+
+
 def gamma_quantiles(mean, variance, level):
     """Quantiles of gamma laws with a mean and a variance; the mean where there is none.
 

@@ -22,7 +22,7 @@ LEFT = {  # each room and the rooms that it may import
     "dual": "problem scenarios kernels mesh",
     "recover": "problem scenarios kernels mesh dual",
     "planner": "config problem network scenarios kernels mesh dual recover",
-    "supply": "config problem kernels",
+    "supply": "config problem scenarios kernels",
     "sim": "faults config problem network scenarios kernels dual recover planner"
     " supply",
     "changes": "faults",

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from meio_jax.problem import Group, Problem
+from meio_jax.scenarios.sample import moving_blocks
 from meio_jax.supply.chain import Offers, gamma_quantiles
 
 BATCH = 256  # offers whose paths are held at once
@@ -70,11 +71,10 @@ def lead_demand(
     if problem.kind == "history":
         use = min(recent, problem.slots) if recent else problem.slots
         block = min(block, use)
-        start = rng.integers(0, use - block + 1, size=(draws, -(-ages // block)))
-        slot = (start[:, :, None] + np.arange(block)).reshape(draws, -1)[:, :ages]
-        slot = slot + problem.slots - use
+        slot = moving_blocks(rng, use, block, draws, ages) + problem.slots - use
         total = _summed(lambda i, s: mean[i][:, slot], offers, out, served[:, :1])
-        usual = mean[:, slot].mean(axis=(1, 2))[:, None]
+        often = np.bincount(slot.ravel(), minlength=problem.slots) / slot.size
+        usual = (mean @ often)[:, None]
     elif problem.kind == "scenarios":
         prob = np.tile(problem.weight, draws // len(problem.weight))
         prob = prob / prob.sum()

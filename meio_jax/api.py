@@ -106,7 +106,7 @@ def plan_examined(
     from meio_jax.rebuild import posed
     from meio_jax.supply.levels import charges_of
     from meio_jax.supply.plan import Below, plan_supply
-    from meio_jax.tables import orders, write
+    from meio_jax.tables import echelons, orders, write
     from meio_jax.tables.supply import build_supply
 
     begin = time.perf_counter()
@@ -187,6 +187,8 @@ def plan_examined(
         targets=targets,
         buys=orders.buys_table(supply, labels),
         transfers=orders.transfers_table(supply, labels),
+        echelons=echelons.echelons_table(supply, labels),
+        rations=echelons.rations_table(supply, labels),
         prices=write.prices_table(problem, solution, labels),
         depots=orders.depots_table(supply, labels),
         service=write.service_table(problem, solution, labels),

@@ -129,11 +129,14 @@ def solve(
 @click.option("--seed", type=click.IntRange(0), help="Seed of the paths.")
 @click.option("--slots", type=click.IntRange(1), help="Parts of a period.")
 @click.option("--weeks", help="Periods of history to replay: FIRST:LAST.")
+@click.option("--no-depots", is_flag=True, help="Leave out vendors and DCs.")
 @click.option("--certify", is_flag=True, help="Bound what any plan costs; minutes.")
 @click.option("--tables", type=click.Path(path_type=Path), help="Where they are now.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results.")
 @click.option("--csv", is_flag=True, help="Write the tables as CSV too.")
-def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) -> None:
+def simulate(
+    runs, names, paths, seed, slots, weeks, no_depots, certify, tables, out, csv
+) -> None:
     """Simulate run folders RUNS, and baselines, side by side on fresh paths."""
     from meio_jax import load
     from meio_jax.config import from_facts, with_overrides
@@ -143,6 +146,7 @@ def simulate(runs, names, paths, seed, slots, weeks, certify, tables, out, csv) 
     plans = [load(run) for run in runs]
     given = {"paths": paths, "seed": seed, "slots": slots}
     sets = [f"simulate.{k}={v}" for k, v in given.items() if v is not None]
+    sets += ["simulate.depots=false"] if no_depots else []
     config = with_overrides(from_facts(plans[0].facts), sets)
     folder = tables or Path(plans[0].facts["tables"])
     out = out or runs[0] / "simulation"

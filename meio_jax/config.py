@@ -263,12 +263,15 @@ class Simulate(_Section):
       slots: parts of a period in which its demand comes; each is served by what it
         finds.
       policies: what a solved plan is compared with.
+      depots: whether vendors and depots are simulated where tables have them; else
+        nodes are supplied from outside, where stock never ends.
     """
 
     paths: int = _count(64, low=0)
     seed: int = _count(1, low=0)
     slots: int = _count(1, low=1, high=1000)
     policies: tuple[str, ...] = _option(("base_stock",), _words)
+    depots: bool = _option(True, _flag)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from meio_jax.explain import Explanation
 
 TABLES = (
-    "targets", "buys", "transfers", "prices", "depots", "service", "kpis",
+    "targets", "buys", "transfers", "echelons", "rations", "prices", "depots",
+    "service", "kpis",
 )  # fmt: skip
 SAVED = (*TABLES, "exceptions")  # which follow from the others
 
@@ -47,6 +48,8 @@ class Plan:
       buys: orders to vendors in every period, whole units: those of the first period
         are to be placed, later ones follow if demand is as expected.
       transfers: what depots send to nodes, the same.
+      echelons: vendor and echelon order-up-to level by item, depot and period.
+      rations: targets along the price of rationing: how a depot divides what is scarce.
       prices: price, use and value of every limited capacity.
       depots: the same of depots and the budget, and stock expected there.
       service: demand and units on promise by region, speed and size class.
@@ -61,6 +64,8 @@ class Plan:
     targets: pandas.DataFrame
     buys: pandas.DataFrame
     transfers: pandas.DataFrame
+    echelons: pandas.DataFrame
+    rations: pandas.DataFrame
     prices: pandas.DataFrame
     depots: pandas.DataFrame
     service: pandas.DataFrame

@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from meio_jax.config import Config
 from meio_jax.dual.lagrangian import evaluate
+from meio_jax.dual.prices import PASSES, TOLERANCE
 from meio_jax.dual.rows import build_rows
 from meio_jax.dual.use import window_tolls
 from meio_jax.faults import Fault, Faults, InputError
@@ -48,7 +49,6 @@ from meio_jax.tables.supply import build_supply
 if TYPE_CHECKING:
     import pandas  # noqa: TID251
 
-PASSES = 100  # over the atoms at most
 STEPS = 12  # single units from the rounded targets
 
 
@@ -117,6 +117,10 @@ class Replanner:
             for k, group in enumerate(problem.groups)
             for i, position in enumerate(group.items.position.tolist())
         }
+        coarse = eqx.tree_at(lambda p: p.groups, problem, self.coarse)
+        self._evaluators = [
+            Evaluator(coarse, k, self.sample) for k in range(len(self.coarse))
+        ]
         self.curves: dict[tuple[str, float], Below] = {}
         self.best: dict[str, np.ndarray] = {}
         for group in problem.groups:
@@ -160,11 +164,14 @@ class Replanner:
           InputError: the item is not known, or the factor is below 0.
         """
         k, i = self._known(item, demand, {})
+        return self._moved(item, k, i, demand, self._best(k, i, demand))
+
+    def _best(self, k: int, i: int, demand: float):
+        """The item's best whole targets at the prices."""
         group, _ = self._one(k, i, demand, {})
         rows = self._rows(k, group)
         with jax.enable_x64(True):
-            best = self._whole(k, group, rows, self._search(k, i, rows, 1)[0])
-        return self._moved(item, k, i, demand, best)
+            return self._whole(k, group, rows, self._search(k, i, rows, 1)[0])
 
     def _moved(self, item: str, k: int, i: int, demand: float, best):
         """The plan's targets, moved as far as the best ones at the prices have moved.
@@ -175,11 +182,7 @@ class Replanner:
         if demand == 1:
             self.best[item] = best
         if item not in self.best:
-            group, _ = self._one(k, i, 1.0, {})
-            rows = self._rows(k, group)
-            with jax.enable_x64(True):
-                found = self._whole(k, group, rows, self._search(k, i, rows, 1)[0])
-            self.best[item] = found
+            self.best[item] = self._best(k, i, 1.0)
         items = self.coarse[k].items
         lower, upper = items.lower[i], items.upper[i]
         return np.clip(self.before[k][i] + best - self.best[item], lower, upper)
@@ -246,7 +249,8 @@ class Replanner:
             rows, jnp.asarray(self.prices[:, node]), start,
             jnp.asarray(self.stage, jnp.float32),
             jnp.asarray(self.stage * self.softness, jnp.float32),
-            flows=self.flows, curved=False, passes=PASSES, tolerance=1e-4,
+            flows=self.flows, curved=False, passes=PASSES,
+            tolerance=TOLERANCE["float32"],
         )  # fmt: skip
         shape = copies, self.problem.periods, len(node)
         return np.asarray(found.target, float).reshape(shape)
@@ -272,13 +276,9 @@ class Replanner:
             best = self._whole(k, group, rows, y[0])
             targets = self._moved(item, k, i, demand, best)
             rations = np.minimum.accumulate(np.concatenate([targets[None], y[1:]]))[1:]
-            sent = self.evaluators(k, group)(targets[None], self.tolls[k])
-        return Below(targets[None], rations[:, None], charges, sent.shipped)
-
-    def evaluators(self, k: int, group) -> Evaluator:
-        """Greedy fulfilment of the item, on the plan's scenarios."""
-        one = eqx.tree_at(lambda p: p.groups[k], self.problem, group)
-        return Evaluator(one, k, self.sample, window=self.sample.window(k))
+            sent = self._evaluators[k].of_items(self.problem, group)
+            shipped = sent(targets[None], self.tolls[k]).shipped
+        return Below(targets[None], rations[:, None], charges, shipped)
 
     def _supplied(self, group, supply, below: Below) -> SupplyPlan:
         alone = replace(self.problem, groups=(group,))
@@ -301,8 +301,13 @@ class Replanner:
 
 def copied(rows, charges: Float[np.ndarray, " copies"]):
     """An item's rows once for each charge, money per unit of stock, added to it."""
+    return _copied(rows, jnp.asarray(charges, rows.tilt.dtype))
+
+
+@jax.jit
+def _copied(rows, charges):
     count, cells = len(charges), rows.lower.shape[1]
-    more = jnp.repeat(jnp.asarray(charges, rows.tilt.dtype), cells)[None, :, None]
+    more = jnp.repeat(charges, cells)[None, :, None]
     item = {k: jnp.repeat(v, count, axis=1) for k, v in rows.by_item.items()}
     cell = {
         k: jnp.tile(v, (1, 1, count, *[1] * (v.ndim - 3)) if k == "atoms" else

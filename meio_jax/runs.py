@@ -82,6 +82,7 @@ def simulate_examined(
     from meio_jax.sim.metrics import metrics, service_rates
     from meio_jax.tables import outcome as tables_out
     from meio_jax.tables.hashing import digest
+    from meio_jax.tables.supply import build_supply
     from meio_jax.tables.units import days_per_period
 
     begin = time.perf_counter()
@@ -94,6 +95,14 @@ def simulate_examined(
     draw = drawer(problem, config.scenarios)
     mark = input_digest or digest(examined.tables)
     decisions = decide_all(problem, labels, planned, policies, mark)
+    supplies, limits = build_supply(
+        examined.tables, labels, problem.groups, config.problem.budget
+    )
+    layered = asked.depots and any(s.offers.size for s in supplies)
+    if layered:
+        decisions = _with_depots(
+            problem, labels, supplies, limits, decisions, policies, config
+        )
     if weeks is None:
         seeds = seeds_of(asked.seed, 2, 4096)
         samples = path_samples(problem, draw, paths=asked.paths, seeds=seeds)
@@ -104,7 +113,7 @@ def simulate_examined(
     days = days_per_period(config.units)
     records = simulate_decisions(
         problem, decisions, planned, samples, days=days, slots=asked.slots,
-        callback=callback,
+        callback=callback, supplies=supplies, depot_limits=limits if layered else None,
     )  # fmt: skip
     for record in records:
         _check_orders(record)
@@ -123,6 +132,7 @@ def simulate_examined(
         "hindsight": float(known.mean()),
         "certificate": law,
         "weeks": list(weeks) if weeks else None,
+        "depots": layered,
         "periods": problem.periods,
         "period": config.units.period,
         "currency": config.units.currency,
@@ -135,7 +145,7 @@ def simulate_examined(
     return Outcome(
         kpis=tables_out.kpis_of(by_path, decisions[0].name),
         service=tables_out.service_of(rates, labels, problem.periods),
-        use=tables_out.use_of(records, problem, labels),
+        use=tables_out.use_of(records, problem, labels, limits if layered else None),
         by_path=by_path,
         facts=facts,
     )
@@ -197,6 +207,28 @@ def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
             decision = decision._replace(name=f"{decision.name} {count}")
         decisions.append(decision)
     return decisions
+
+
+def _with_depots(problem, labels, supplies, limits, decisions, policies, config):
+    """Decisions with what they buy: a plan its own levels, all others the levels of
+    practice above their targets."""
+    from meio_jax.sim.buying import Buying, depots_of, pooled
+    from meio_jax.tables.echelons import bought_arrays
+
+    found = []
+    for decision, policy in zip(decisions, policies, strict=True):
+        if isinstance(policy, Plan):
+            arrays = bought_arrays(policy, problem, labels, supplies, decision.targets)
+            bought = tuple(Buying(*x) for x in arrays)
+        else:
+            bought = pooled(
+                problem, supplies, limits, decision.targets, config.scenarios,
+                crossing=config.problem.orders_cross,
+            )  # fmt: skip
+        rows = zip(supplies, bought, strict=True)
+        depots = tuple(depots_of(s, b, len(labels.nodes)) for s, b in rows)
+        found.append(decision._replace(depots=depots))
+    return found
 
 
 def _plan_decision(plan: Plan, problem, labels, planned, mark: str):

@@ -25,8 +25,9 @@ LEFT = {  # each room and the rooms that it may import
     "horizon": "problem scenarios dual recover solution",
     "planner": "config problem network scenarios kernels mesh dual recover solution"
     " horizon",
-    "sim": "faults config problem network scenarios kernels dual recover planner",
-    "supply": "config problem kernels",
+    "supply": "config problem scenarios kernels",
+    "sim": "faults config problem network scenarios kernels dual recover planner"
+    " supply",
     "changes": "faults",
     "tables": "faults changes config problem network stats supply",
     "checkpoint": "faults",
@@ -41,7 +42,8 @@ LEFT = {  # each room and the rooms that it may import
     "gloo": "",
     "doctor": "kernels gloo",
     "outcome": "faults plan tables",
-    "runs": "faults config scenarios dual recover sim tables rebuild plan outcome",
+    "runs": "faults config scenarios dual recover supply sim tables rebuild plan"
+    " outcome",
     "api": "faults checkpoint config scenarios planner sim supply tables plan instances"
     " outcome rebuild runs whatif",
 }

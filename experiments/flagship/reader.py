@@ -273,6 +273,29 @@ def vendors_table(
     )
 
 
+def lead_times_table(folder: str | Path, *, items: int | None = None) -> pd.DataFrame:
+    """The real deliveries that vendors' lead times are drawn from, for every item.
+
+    The arguments are those of `read_flagship`.
+    """
+    source = {name: pd.read_csv(Path(folder) / f"{name}.csv") for name in
+              ("items", "vendors", "lead_time_samples")}  # fmt: skip
+    taken = every_so_many(source["items"], items)
+    rows = taken.merge(source["vendors"][["vendor", "lead_profile"]], on="vendor")
+    rows = rows.merge(source["lead_time_samples"], on="lead_profile")
+    days = rows["lead_days_domestic"].where(
+        rows["origin"] == "domestic", rows["lead_days_import"]
+    )
+    return pd.DataFrame(
+        {
+            "vendor": rows["vendor"],
+            "item": item_names(rows["item"]),
+            "order": rows["sample"].astype(str),
+            "lead_time_days": days,
+        }
+    ).dropna(ignore_index=True)
+
+
 def speeds_table(region_speeds: pd.DataFrame) -> pd.DataFrame:
     speeds = region_speeds[["speed", "promise_days"]].drop_duplicates("speed")
     speeds = speeds.sort_values("promise_days", ignore_index=True)

@@ -12,33 +12,28 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 
 import meio_jax as meio
-from experiments.flagship.reader import read_flagship
+from experiments.flagship.reader import lead_times_table, read_flagship
 from experiments.labs import demo_tables
-from experiments.record import Record, parser
+from experiments.record import Record as Result
+from experiments.record import parser
 from meio_jax.config import Config, Solver
 from meio_jax.planner import solve_problem
 from meio_jax.scenarios.sample import draw_sample, seeds_of
-from meio_jax.sim.bridge import load_cuts, make_limits, make_paths, make_system
-from meio_jax.sim.lab import routes_of
-from meio_jax.sim.layered import Layered, with_depots
+from meio_jax.sim.buying import Buying, depots_of, pooled
+from meio_jax.sim.lab import Decision, Record, simulate_decisions
 from meio_jax.sim.period import COSTS
-from meio_jax.sim.run import empty_state, simulate_paths
-from meio_jax.sim.system import Limits
 from meio_jax.stats import interval, paired
-from meio_jax.supply.chain import Offers
-from meio_jax.supply.draws import lead_demand
 from meio_jax.supply.levels import charges_of
 from meio_jax.supply.plan import Below, plan_supply
 from meio_jax.tables import examine
 from meio_jax.tables.build import build
 from meio_jax.tables.supply import build_supply
 
-SEED, DRAWS, DAYS = 0, 256, 7.0
+SEED, DAYS = 0, 7.0
+EACH = 8  # paths at once
 SOLVER = Solver(gap=0.05, levels=6, smoothing=(1.0,), certify=2, max_evaluations=10)
 COLORS = {
     "holding": "#009E73", "shipping": "#0072B2", "late": "#CC79A7", "lost": "#D55E00",
@@ -52,25 +47,19 @@ class Lab:
     def __init__(
         self, folder: Path, items: int, horizon: int, weeks: int, scenarios: int
     ):
-        frames = {}
         if folder is None:
             tables = first_items(demo_tables(), items)
         else:
             frames = read_flagship(
                 folder, items=items, horizon=0, tightness=1.3, shipping_charge=1.0
             )
+            frames["lead_times"] = lead_times_table(folder, items=items)
             tables = meio.Tables(**frames)
         self.problem, self.labels, self.examined = self._built(tables, horizon)
         self.long, _, _ = self._built(tables, weeks)
         self.supplies, self.limits = build_supply(
             self.examined.tables, self.labels, self.problem.groups, 0.0
         )
-        if folder is not None:
-            of = lambda s, g: with_samples(s.offers, folder, frames, self.labels, g)
-            self.supplies = tuple(
-                s._replace(offers=of(s, g))
-                for s, g in zip(self.supplies, self.problem.groups, strict=True)
-            )
         self.draw = partial(draw_sample, block=4, recent=104)
         self.sample = self.draw(self.problem, count=scenarios, seed=SEED, balanced=True)
         self.options = replace(Config().scenarios, recent=104)
@@ -97,267 +86,117 @@ def first_items(tables, count: int):
     )  # fmt: skip
 
 
-def with_samples(offers: Offers, folder: Path, frames, labels, group) -> Offers:
-    """Offers with lead times that are quantiles of real deliveries, in weeks."""
-    samples = pd.read_csv(folder / "lead_time_samples.csv")
-    source = pd.read_csv(folder / "items.csv")
-    profile = pd.read_csv(folder / "vendors.csv").set_index("vendor")["lead_profile"]
-    kept = frames["items"]["item"].tolist()
-    vendor = frames["vendors"].drop_duplicates("item").set_index("item")["vendor"]
-    numbers = np.array([int(str(i).lstrip("I")) for i in kept])
-    origin = source.set_index("item")["origin"].reindex(numbers).tolist()
-    at = (np.arange(DRAWS) + 0.5) / DRAWS
-    lead = np.empty((offers.size, DRAWS))
-    for k, i in enumerate(offers.item):
-        position = int(group.items.position[i])
-        rows = samples["lead_profile"] == profile[vendor[kept[position]]]
-        days = samples.loc[rows, f"lead_days_{origin[position]}"]
-        lead[k] = np.quantile(days.dropna().to_numpy(float), at) / DAYS
-    return offers._replace(lead=lead)
-
-
-def plans(lab: Lab, solution):
-    """What each policy decides: the supply plan and whether it rations by its curve."""
+def plans(lab: Lab, solution) -> dict[str, tuple[Buying, ...]]:
+    """What each policy buys and how it rations, by group."""
     charges = tuple(map(charges_of, lab.problem.groups))
     rows = solution.targets, solution.rations, charges, solution.outcomes
     below = tuple(Below(y, r, c, o.shipped) for y, r, c, o in zip(*rows, strict=True))
-    make = lambda s, crossing=True: plan_supply(
-        lab.problem, s, lab.limits, below, lab.options, crossing=crossing
+    make = lambda s, crossing=True: bought(
+        plan_supply(lab.problem, s, lab.limits, below, lab.options, crossing=crossing)
     )
     sure = tuple(
         s._replace(offers=s.offers._replace(
-            lead=np.repeat(s.offers.lead.mean(axis=1, keepdims=True), DRAWS, axis=1)
+            lead=0 * s.offers.lead + s.offers.lead.mean(axis=1, keepdims=True)
         ))
         for s in lab.supplies
     )  # fmt: skip
-    one, mean = make(lab.supplies), make(sure)
-    never = make(lab.supplies, crossing=False)
+    planned = plan_supply(lab.problem, lab.supplies, lab.limits, below, lab.options)
+    one = bought(planned)
+    steps = np.linspace(0, 1, len(one[0].along)).reshape(-1, 1, 1, 1)
+    even = tuple(b._replace(along=steps * b.along[-1]) for b in one)
+    first = pooled(lab.problem, lab.supplies, lab.limits, solution.targets, lab.options)
     return {
-        "one decision": (one, None, True),
-        "rationed in proportion": (one, None, False),
-        "buy, then place": (one, pooled_levels(lab, one), False),
-        "mean lead times": (mean, None, True),
-        "as if orders never crossed": (never, None, True),
+        "one decision": one,
+        "targets at the mean price": charged(planned),
+        "rationed in proportion": even,
+        "buy, then place": first,
+        "mean lead times": make(sure),
+        "as if orders never crossed": make(lab.supplies, crossing=False),
     }
 
 
-def pooled_levels(lab: Lab, plan):
-    """Levels of a national newsvendor over vendor and node lead times, cut to the room
-    of depots: what stock is worth once it is placed does not enter."""
-    levels = []
-    for group, made in zip(lab.problem.groups, plan.groups, strict=True):
-        offers = made.supply.offers
-        wait = offers.lead + group.network.lead_mean.mean() + 1
-        lead = lead_demand(
-            lab.problem, group, offers._replace(lead=wait), seed=SEED, recent=104
-        )
-        penalty = group.items.penalty * group.network.spread
-        count = 1 + 0.5 * (wait.mean(axis=1) - 1)
-        item = offers.item
-        ratio = penalty[item] / count
-        held = made.case.reserve
-        ratio = ratio / (ratio + held)
-        quantile = np.array(
-            [np.quantile(d, r) for d, r in zip(lead.demand[:, 0], ratio, strict=True)]
-        )
-        found = np.zeros(len(group.items))
-        chosen = made.choice.offer
-        found[chosen >= 0] = np.ceil(quantile[chosen[chosen >= 0]])
-        levels.append(found)
-    return cut_to_room(lab, plan, levels)
+def charged(plan) -> tuple[Buying, ...]:
+    """The plan with targets of nodes at the price that a unit has at its depot in the
+    mean, instead of at none."""
+    out = []
+    for made, buying in zip(plan.groups, bought(plan), strict=True):
+        has = np.flatnonzero(made.choice.offer >= 0)
+        case = made.case.take(made.choice.offer[has])
+        along = buying.along.copy()
+        for t in range(along.shape[2]):
+            left = made.choice.level[has, t][:, None] - case.demand[:, t]
+            for row, i in enumerate(has):
+                stock = case.stock[row, t]
+                price = np.interp(left[row], stock, case.price[row])
+                place = np.interp(
+                    -(case.prob @ price), -case.price[row], np.arange(len(stock))
+                )
+                under = min(int(place), len(stock) - 2)
+                part = place - under
+                y = (1 - part) * along[under, i, t] + part * along[under + 1, i, t]
+                along[:, i, t] = np.minimum(along[:, i, t], np.rint(y))
+        out.append(buying._replace(along=along))
+    return tuple(out)
 
 
-def cut_to_room(lab: Lab, plan, levels):
-    """Levels with as much less above what lead times and nodes take, the same share
-    for all, as makes what is kept fit into every depot in expectation."""
-    room = lab.limits.storage.min(axis=1)
-
-    def kept(part: float):
-        use, cut = np.zeros(len(room)), []
-        for level, group, made in zip(
-            levels, lab.problem.groups, plan.groups, strict=True
-        ):
-            has = np.flatnonzero(made.choice.offer >= 0)
-            case = made.case.take(made.choice.offer[has])
-            demand, want = case.demand[:, 0], case.stock[:, 0, -1]
-            base = np.minimum(demand.mean(axis=1) + want, level[has])
-            new = level.copy()
-            new[has] = np.floor(base + part * (level[has] - base))
-            left = np.maximum(new[has, None] - demand - want[:, None], 0).mean(axis=1)
-            use += case.share.T @ (group.items.volume[has] * left)
-            cut.append(new)
-        return bool((use <= room).all()), cut
-
-    fits, found = kept(1.0)
-    low, high = 0.0, 1.0
-    while not fits and high - low > 1e-3:
-        middle = (low + high) / 2
-        inside, cut = kept(middle)
-        low, high, found = (middle, high, cut) if inside else (low, middle, found)
-    return found
-
-
-def policy_of(
-    group, solution, k: int, made, levels, curved: bool, periods: int
-) -> Layered:
-    """A group's decision as a policy of the simulator: that of the middle period."""
-    full = lambda x: jnp.asarray(x, jnp.float32)
-    middle = solution.targets[k].shape[1] // 2
-    depots, nodes = len(made.supply.depot), solution.targets[k].shape[2]
-    toll = solution.tolls[k][:, :, middle : middle + 1].transpose(0, 2, 1)
-    toll = np.concatenate([np.zeros((len(toll), 1, depots)), toll], axis=2)
-    level = made.choice.level[:, middle] if levels is None else levels[k]
-    return Layered(
-        target=full(solution.targets[k][:, middle].T[None]),
-        level=full(level[None]),
-        share=full(made.ways.share),
-        along=full(made.curve.target[:, :, middle].transpose(0, 2, 1))
-        if curved
-        else None,
-        toll=full(np.repeat(toll, periods, axis=1)),
-        reserve=jnp.zeros((1, depots + nodes, len(group.items)), jnp.float32),
-    )
-
-
-def main_source(made) -> tuple[int, ...]:
-    """The depot that most items are supplied from, of each node."""
-    return tuple(int(np.bincount(s[s >= 0]).argmax()) for s in made.ways.source.T)
-
-
-def with_main_source(plan, solution):
-    """The plan with every node supplied from one depot, as the simulator has it."""
-    groups = []
-    for k, made in enumerate(plan.groups):
-        source = np.array(main_source(made))
-        flow = solution.outcomes[k].shipped.mean(axis=1)
-        share = np.stack(
-            [flow[:, source == d].sum(axis=1) for d in range(len(made.supply.depot))], 1
-        )
-        share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
-        groups.append(made._replace(ways=made.ways._replace(share=share)))
-    return plan._replace(groups=tuple(groups))
-
-
-def leads_of(lab: Lab, made, periods: int, paths: int, sample, k: int, rng):
-    """Lead times of every order: real deliveries to depots by item, lanes below."""
-    offers = made.supply.offers
-    depots, items = len(made.supply.depot), len(made.choice.offer)
-    draw = rng.integers(0, DRAWS, (periods, items, paths))
-    lead = offers.lead[np.maximum(made.choice.offer, 0)]
-    real = lead[np.arange(items)[None, :, None], draw]
-    whole = np.floor(real + rng.random(real.shape)).astype(int)
-    above = np.repeat(whole[:, None], depots, axis=1)
-    below = np.asarray(sample.lead[k]).transpose(1, 0, 2)[:, :, None]
-    below = np.broadcast_to(below, (*below.shape[:2], items, paths))
-    return jnp.asarray(np.concatenate([above, below], axis=1))
-
-
-def run(lab: Lab, solution, chosen, *, paths: int, warm: int):
-    """Money of a period by part and path, and units lost, of every policy."""
-    long, found = lab.long, {name: [] for name in chosen}
-    none = [np.zeros((len(lab.labels.depots), long.periods))] * 2
-    limits = make_limits(long, 0)
-    room = jnp.asarray(lab.limits.storage.min(axis=1), jnp.float32)[:, None]
-    room = jnp.broadcast_to(room, none[0].shape)
-    free = jnp.full(room.shape, jnp.inf)
-    over = float(np.max(np.asarray(limits.overage), initial=0.0))
-    join = lambda a, b: jnp.concatenate([a, b])
-    limits = Limits(
-        join(limits.storage, room), join(limits.inbound, free),
-        join(limits.outbound, free), join(limits.overage, jnp.full(room.shape, over)),
-        join(limits.waiting, jnp.zeros(len(room))),
+def bought(plan) -> tuple[Buying, ...]:
+    """What a plan decides above its nodes."""
+    return tuple(
+        Buying(g.choice.offer, g.choice.level, g.ways.source, g.ways.share,
+               g.curve.target)
+        for g in plan.groups
     )  # fmt: skip
-    place = tuple(len(lab.labels.nodes) + d for d in range(len(lab.labels.depots)))
-    plan = next(iter(chosen.values()))[0]
-    sources = [main_source(made) for made in plan.groups]
-    systems = tuple(
-        with_depots(make_system(g, days=DAYS), made.supply.holding.T, source, place)
-        for g, made, source in zip(long.groups, plan.groups, sources, strict=True)
+
+
+def decision(lab: Lab, solution, name: str, bought: tuple[Buying, ...]) -> Decision:
+    """A policy in the long run: what it does in the plan's middle period, always."""
+    t = lab.problem.periods // 2
+    middle = slice(t, t + 1)
+    targets = tuple(b.along[-1][:, middle] for b in bought)
+    tolls = tuple(
+        np.repeat(x[:, :, middle], lab.long.periods, axis=2) for x in solution.tolls
     )
-    cuts = load_cuts(lab.problem, lab.sample)[:1]
-    cuts = np.repeat(cuts, long.periods, axis=0)
-    each = 8
-    for block, seed in enumerate(seeds_of(SEED, 2, -(-paths // each))):
-        sample = lab.draw(long, count=each, seed=seed)
-        rng = np.random.default_rng([SEED, block, 7])
-        base = make_paths(long, sample, cuts, 0)
-        leads = [
-            leads_of(lab, made, long.periods, each, sample, k, rng)
-            for k, made in enumerate(plan.groups)
-        ]
-        longest = max(int(x.max()) for x in leads) + 1
-        streams = tuple(replace(p, lead=x) for p, x in zip(base, leads, strict=True))
-        for name, (supply, levels, curved) in chosen.items():
-            supply = with_main_source(supply, solution)
-            policies = tuple(
-                policy_of(g, solution, k, made, levels, curved, long.periods)
-                for k, (g, made) in enumerate(
-                    zip(long.groups, supply.groups, strict=True)
-                )
-            )
-            routes = _routes(long, systems, policies)
-            states = tuple(
-                _start(system, policy, made, longest, each)
-                for system, policy, made in zip(
-                    systems, policies, supply.groups, strict=True
-                )
-            )
-            trace = simulate_paths(systems, policies, limits, streams, states, routes)
-            found[name].append(_summary(trace, systems, warm))
-        print(f"  {(block + 1) * each} paths", flush=True)
+    none = tuple(np.zeros((1, y.shape[2], len(y))) for y in targets)
+    depots = tuple(
+        depots_of(
+            supply,
+            b._replace(level=b.level[:, middle], along=b.along[:, :, middle]),
+            len(lab.labels.nodes),
+        )
+        for supply, b in zip(lab.supplies, bought, strict=True)
+    )
+    return Decision(name, targets, tolls, none, depots)
+
+
+def run(lab: Lab, solution, chosen, *, paths: int, callback=None):
+    """Money of a week by part and path, service and stock, of every policy."""
+    decisions = [decision(lab, solution, *each) for each in chosen.items()]
+    samples = [
+        lab.draw(lab.long, count=min(EACH, paths), seed=seed)
+        for seed in seeds_of(SEED, 2, -(-paths // EACH))
+    ]
+    room = np.repeat(
+        lab.limits.storage.min(axis=1, keepdims=True), lab.long.periods, axis=1
+    )
+    limits = lab.limits._replace(storage=room, inbound=np.full_like(room, np.inf))
+    planned = lab.draw(lab.long, count=2, seed=SEED)
+    records = simulate_decisions(
+        lab.long, decisions, planned, samples, days=DAYS, supplies=lab.supplies,
+        depot_limits=limits, callback=callback,
+    )  # fmt: skip
+    return {record.name: summary(record) for record in records}
+
+
+def summary(record: Record):
+    """Means over the weeks, by path."""
+    total = lambda parts: sum(x.sum(axis=0) for x in parts)
+    assert not record.wrong.any()
     return {
-        name: {k: np.concatenate([p[k] for p in parts], axis=-1) for k in parts[0]}
-        for name, parts in found.items()
-    }
-
-
-def _routes(problem, systems, policies):
-    """Fulfilment's routes; depots serve nobody."""
-    wide = []
-    for group, system in zip(problem.groups, systems, strict=True):
-        depots = len(system.parent) - len(group.network.node)
-        far = np.full((depots, group.network.ring.shape[1]), group.network.ring.max())
-        ring = np.concatenate([far, group.network.ring])
-        wide.append(replace(group, network=replace(group.network, ring=ring)))
-    return tuple(routes_of(replace(problem, groups=tuple(wide)), systems, policies))
-
-
-def _start(system, policy, made, longest: int, paths: int):
-    """Nodes full to their targets, depots with what their share leaves."""
-    depots = made.ways.share.shape[1]
-    shelf = np.asarray(policy.target[0])
-    level = np.asarray(policy.level[0])
-    usual = made.ledger.shipped.mean(axis=1).sum(axis=1) * made.ways.wait
-    free = np.rint(np.maximum(level - shelf.sum(axis=0) - usual, 0))
-    above = np.floor(free[None] * made.ways.share.T)
-    units = np.concatenate([above, shelf])[:, :, None]
-    state = empty_state(
-        system, np.repeat(units, paths, axis=2).astype(np.float32), longest
-    )
-    ahead = np.maximum(made.ways.wait, 1)
-    pipeline = np.zeros(state.pipeline.shape, np.float32)
-    for i, wait in enumerate(ahead):
-        each = np.rint(usual[i] / wait * made.ways.share[i])
-        pipeline[:wait, :depots, i] = each[None, :, None]
-    return replace(state, pipeline=jnp.asarray(pipeline))
-
-
-def _summary(trace, systems, warm: int):
-    """Means over the periods after the warm-up, by path."""
-    money = sum(np.asarray(x.money, float)[warm:].mean(axis=0) for x in trace.ledgers)
-    total = lambda key: sum(
-        np.asarray(getattr(x, key), float)[warm:].sum(axis=(0, 1))
-        for x in trace.ledgers
-    )
-    depots = systems[0].parent.count(-1)
-    on_hand = [np.asarray(x.on_hand, float)[warm:].mean(axis=0) for x in trace.ledgers]
-    assert not any(np.asarray(x.wrong).any() for x in trace.ledgers)
-    return {
-        "money": money,
-        "fill": (total("served") / total("demand"))[None],
-        "on time": (total("on_time") / total("demand"))[None],
-        "depot stock": sum(x[:depots].sum(axis=0) for x in on_hand)[None],
-        "node stock": sum(x[depots:].sum(axis=0) for x in on_hand)[None],
+        "money": record.money.mean(axis=1),
+        "fill": total(record.served) / total(record.demand),
+        "on time": total(record.on_time) / total(record.demand),
+        "depot stock": record.depots[2].sum(axis=0).mean(axis=0),
+        "node stock": record.on_hand.mean(axis=0),
     }
 
 
@@ -396,14 +235,13 @@ def main() -> None:
     made.add_argument("data", type=Path, nargs="?")
     made.add_argument("--items", type=int, default=100)
     made.add_argument("--paths", type=int, default=24)
-    made.add_argument("--weeks", type=int, default=156)
-    made.add_argument("--warm", type=int, default=78)
+    made.add_argument("--weeks", type=int, default=104)
     args = made.parse_args()
-    record = Record(args)
+    record = Result(args)
     small = args.quick
     lab = Lab(
         args.data, 6 if small else args.items, 2 if small else 4,
-        24 if small else args.weeks, 8 if small else 64,
+        12 if small else args.weeks, 8 if small else 64,
     )  # fmt: skip
     charges = tuple(map(charges_of, lab.problem.groups))
     with jax.enable_x64(True):
@@ -412,7 +250,7 @@ def main() -> None:
     with jax.enable_x64(False):
         found = run(
             lab, solution, chosen, paths=8 if small else args.paths,
-            warm=12 if small else args.warm,
+            callback=lambda done, of: print(f"  {done} of {of} paths", flush=True),
         )  # fmt: skip
     first, table = next(iter(found)), {}
     base = found[first]["money"].sum(axis=0)

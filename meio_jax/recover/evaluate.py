@@ -1,5 +1,6 @@
 """What targets do under greedy fulfilment (K3), on the scenarios of a sample."""
 
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
@@ -88,6 +89,21 @@ class Evaluator:
         )  # fmt: skip
         self.penalty = float(items.penalty.max())
         self.run = partial(_chunk, longest=sample.longest, regimes=self.regimes)
+        self._kept: dict[bytes, tuple] = {}  # of the last tolls; copies share it
+
+    def of_items(self, problem: Problem, group: Group) -> "Evaluator":
+        """The evaluator of other items of the network, fulfilled in the same order.
+
+        What does not hang on items is not prepared again.
+
+        Args:
+          problem: the problem that this one is of.
+          group: the items, with their demand.
+        """
+        one = copy(self)
+        one.group, one.chunk = group, min(self.chunk, len(group.items))
+        one.source = SlotSource(problem, group, self.sample)
+        return one
 
     def __call__(
         self,
@@ -127,7 +143,14 @@ class Evaluator:
 
     def constants(self, toll: Float[np.ndarray, "regimes nodes periods"]) -> tuple:
         """What all items share: slots, lead times, homes, weights, regimes, the routes
-        of every period and regime, costs of service."""
+        of every period and regime, costs of service; kept for the next call."""
+        mark = toll.tobytes()
+        if mark not in self._kept:
+            self._kept.clear()
+            self._kept[mark] = self._constants(toll)
+        return self._kept[mark]
+
+    def _constants(self, toll):
         network, sample = self.group.network, self.sample
         by_setting = np.moveaxis(toll, 2, 0).reshape(-1, toll.shape[1])
         routes = greedy_routes(self.typical, self.penalty, network.ring, by_setting)

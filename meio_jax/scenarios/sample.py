@@ -103,9 +103,7 @@ def draw_sample(
         if balanced:
             slot = _ring(rng, count, use, block)[_turns(count, path)]
         else:
-            start = rng.integers(0, use - block + 1, size=(count, -(-path // block)))
-            slot = start[:, :, None] + np.arange(block)
-            slot = slot.reshape(count, -1)[:, :path]
+            slot = moving_blocks(rng, use, block, count, path)
         slot = slot + problem.slots - use
     else:
         period = np.minimum(np.arange(path), problem.slots - 1)
@@ -158,6 +156,23 @@ def seeds_of(seed: int, family: int, count: int) -> list[int]:
     """
     state = np.random.SeedSequence([seed, 16 + family]).generate_state(count, np.uint64)
     return [int(s) >> 2 for s in state]
+
+
+def moving_blocks(
+    rng: np.random.Generator, use: int, block: int, count: int, length: int
+) -> Int[np.ndarray, "count length"]:
+    """Paths of blocks of neighbouring periods, drawn with replacement (Kunsch 1989).
+
+    Args:
+      rng: of the draws.
+      use: periods to draw from.
+      block: periods of a block, no more than these.
+      count: paths.
+      length: periods of a path.
+    """
+    start = rng.integers(0, use - block + 1, size=(count, -(-length // block)))
+    path = start[:, :, None] + np.arange(block)
+    return path.reshape(count, -1)[:, :length]
 
 
 def _ring(rng, count: int, use: int, block: int):

@@ -11,6 +11,7 @@ from meio_jax.scenarios.load import SlotSource
 from meio_jax.scenarios.regimes import period_load
 from meio_jax.scenarios.sample import Sample
 from meio_jax.sim.system import Limits, Paths, System
+from meio_jax.supply.chain import Limits as DepotLimits
 
 
 def make_system(group: Group, *, days: float, whole: bool = True) -> System:
@@ -62,6 +63,26 @@ def make_limits(problem: Problem, warm: int) -> Limits:
     )  # fmt: skip
 
 
+def with_depots(limits: Limits, above: DepotLimits, warm: int) -> Limits:
+    """Capacities with those of depots after them; stock above their storage costs what
+    it costs at most at a node.
+
+    Args:
+      limits: of nodes, with the warm-up.
+      above: of depots.
+      warm: periods of warm-up.
+    """
+    full = lambda x: jnp.asarray(ahead(x, warm, axis=1), jnp.float32)
+    join = lambda a, b: jnp.concatenate([a, jnp.broadcast_to(b, room.shape)])
+    room, none = full(above.storage), jnp.asarray(jnp.inf)
+    worst = jnp.max(limits.overage, initial=0.0)
+    return Limits(
+        join(limits.storage, room), join(limits.inbound, full(above.inbound)),
+        join(limits.outbound, none), join(limits.overage, worst),
+        jnp.concatenate([limits.waiting, jnp.zeros(len(room))]),
+    )  # fmt: skip
+
+
 def ahead(values, warm: int, *, axis: int):
     """Values with those of the first period put before it `warm` times."""
     first = np.take(values, [0] * warm, axis=axis)
@@ -95,7 +116,10 @@ def make_paths(
             rng = np.random.default_rng([sample.seed, 3, k])
             demand = _orders(source, slot, regime, slots, rng)
         lead = _early(np.moveaxis(sample.lead[k], 1, 0), warm)
-        paths.append(Paths(demand, jnp.asarray(lead), jnp.asarray(regime)))
+        rng = np.random.default_rng([sample.seed, 4, k])
+        shape = len(lead), len(group.items), len(sample.weight)
+        vendor = jnp.asarray(rng.random(shape, np.float32))
+        paths.append(Paths(demand, jnp.asarray(lead), jnp.asarray(regime), vendor))
     return tuple(paths)
 
 

@@ -19,9 +19,16 @@ from meio_jax.sim.bridge import (
     make_paths,
     make_system,
     order_count,
+    with_depots,
 )
+from meio_jax.sim.depots import Depots
+from meio_jax.sim.period import changed
 from meio_jax.sim.policy import OrderUpTo
 from meio_jax.sim.run import empty_state, plan_routes, simulate_paths
+from meio_jax.sim.start import earlier, given_start, steady_start
+from meio_jax.sim.step import DEFAULT, DEPOTS
+from meio_jax.supply.chain import Limits as DepotLimits
+from meio_jax.supply.chain import Supply
 
 ROOM = 400e6  # bytes of demand and stock held at once
 COPIES = 16  # of stock: on hand, on its way, in the arrays of a step
@@ -37,12 +44,15 @@ class Decision(NamedTuple):
         window, of each group: it steers fulfilment.
       reserves: units that a node keeps from customers who are not its own, by group;
         past the last of their periods the last holds.
+      depots: how each group is supplied; empty where nodes are from outside, where
+        stock never ends.
     """
 
     name: str
     targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
     tolls: tuple[Float[np.ndarray, "regimes nodes periods"], ...]
     reserves: tuple[Float[np.ndarray, "kept nodes items"], ...]
+    depots: tuple[Depots, ...] = ()
 
 
 class Record(NamedTuple):
@@ -58,9 +68,13 @@ class Record(NamedTuple):
       near: units shipped from the first pool of their home.
       use: volume on hand after receipts, units received, units shipped.
       on_hand: units in all buildings at the end of a period.
-      ordered: units ordered in a period.
+      ordered: units ordered by nodes in a period; of those that depots supply, units
+        sent.
       sold: units of demand in a period.
       wrong: paths with an order that was negative or not a number.
+      depots: volume on hand when nodes have been sent what they get, units received,
+        units on hand.
+      bought: units ordered from vendors in a period.
     """
 
     name: str
@@ -75,6 +89,8 @@ class Record(NamedTuple):
     ordered: Float[np.ndarray, "periods paths"]
     sold: Float[np.ndarray, "periods paths"]
     wrong: Bool[np.ndarray, " paths"]
+    depots: Float[np.ndarray, "three depots periods paths"]
+    bought: Float[np.ndarray, "periods paths"]
 
 
 def simulate_decisions(
@@ -87,12 +103,15 @@ def simulate_decisions(
     slots: int = 1,
     whole: bool = True,
     callback: Callable[[int, int], None] | None = None,
+    supplies: tuple[Supply, ...] = (),
+    depot_limits: DepotLimits | None = None,
 ) -> list[Record]:
     """Simulates decisions on the same samples, one scenario a path.
 
     Where the problem has stock, every decision starts from it. Else every one starts
     from its own first targets and runs a warm-up of as many periods as orders take,
-    which is not counted: each then starts as if it had been in force before.
+    which is not counted: each then starts as if it had been in force before. Depots
+    start as `start.steady_start` draws them.
 
     Args:
       problem: items, network, capacities.
@@ -103,10 +122,15 @@ def simulate_decisions(
       slots: parts of a period in which its demand comes.
       whole: whether stock moves in whole units.
       callback: called with the paths done and the paths in all, after every sample.
+      supplies: what lies above each group, where decisions have depots.
+      depot_limits: capacities of depots; none unless given.
     """
     longest, warm = spans(problem, samples)
     cuts, limits = load_cuts(problem, planned), make_limits(problem, warm)
     systems = tuple(make_system(g, days=days, whole=whole) for g in problem.groups)
+    if depot_limits is not None:
+        limits = with_depots(limits, depot_limits, warm)
+    depots = [tuple(earlier(x, warm) for x in d.depots) for d in decisions]
     policies = [policies_of(decision, warm) for decision in decisions]
     routes = [routes_of(problem, systems, policy) for policy in policies]
     alike = (
@@ -123,9 +147,15 @@ def simulate_decisions(
                 start_state(*each, len(sample.weight), longest)
                 for each in zip(problem.groups, systems, policies[k], strict=True)
             )
+            if depots[k]:
+                states = _supplied(
+                    problem, supplies, sample, depots[k], states, policies[k],
+                    warm + problem.periods,
+                )  # fmt: skip
             trace = simulate_paths(
-                systems, policies[k], limits, paths, states, routes[k], slots=slots
-            )
+                systems, policies[k], limits, paths, states, routes[k], slots=slots,
+                depots=depots[k], phases=DEPOTS if depots[k] else DEFAULT,
+            )  # fmt: skip
             parts[k].append(_record(decision.name, systems, limits, trace, warm))
         done += len(sample.weight)
         if callback is not None:
@@ -240,17 +270,38 @@ def start_state(group, system, policy, paths: int, longest: int):
     return eqx.tree_at(lambda s: s.pipeline, state, pipeline)
 
 
+def _supplied(problem, supplies, sample, depots, states, policies, periods: int):
+    """States with depots above them, as the inventory says or in steady state."""
+    out = []
+    for k, (group, supply) in enumerate(zip(problem.groups, supplies, strict=True)):
+        state, paths = states[k], len(sample.weight)
+        if group.stock is not None:
+            start = given_start(supply, np.asarray(state.on_hand), paths, periods)
+        else:
+            start = steady_start(
+                problem, group, sample, depots[k], np.asarray(policies[k].target[0]),
+                periods, seed=[sample.seed, 5, k],
+            )  # fmt: skip
+        shelf = jnp.asarray(start.shelf, jnp.float32)
+        out.append(changed(state, on_hand=shelf, above=start.above))
+    return tuple(out)
+
+
 def _record(name, systems, limits, trace, warm) -> Record:
     """Sums in float64 what the ledgers say after the warm-up."""
     ledgers = [
-        {k: np.asarray(v, float)[warm:] for k, v in ledger._asdict().items()}
+        {k: np.asarray(v, float)[warm:] for k, v in ledger._asdict().items()
+         if k != "depots"}
         for ledger in trace.ledgers
-    ]
+    ]  # fmt: skip
+    above = [x.depots for x in trace.ledgers]
+    rows = lambda key: sum(np.asarray(getattr(x, key), float)[warm:] for x in above)
+    upper = np.stack([rows(key) for key in ("volume", "received", "on_hand")])
     total = lambda key: tuple(ledger[key].sum(axis=0) for ledger in ledgers)
     of_all = lambda values: np.sum(list(values), axis=0)
     by_period = lambda key: of_all(ledger[key].sum(axis=1) for ledger in ledgers)
-    buildings, periods = len(limits.storage), len(ledgers[0]["money"])
-    use = np.zeros((3, buildings, periods, ledgers[0]["money"].shape[2]))
+    buildings, periods = len(limits.storage) - upper.shape[2], upper.shape[1]
+    use = np.zeros((3, buildings, periods, upper.shape[3]))
     for system, ledger in zip(systems, ledgers, strict=True):
         for k, key in enumerate(("volume", "received", "shipped")):
             use[k, np.asarray(system.place)] += np.moveaxis(ledger[key], 1, 0)
@@ -262,6 +313,7 @@ def _record(name, systems, limits, trace, warm) -> Record:
         on_hand=by_period("on_hand"), ordered=by_period("ordered"),
         sold=by_period("demand"),
         wrong=np.any([x["wrong"].any(axis=0) for x in ledgers], axis=0),
+        depots=np.moveaxis(upper, 1, 2), bought=np.sum(rows("bought"), axis=1),
     )  # fmt: skip
 
 

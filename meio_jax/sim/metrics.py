@@ -24,7 +24,8 @@ def metrics(problem: Problem, record: Record, days: float) -> dict[str, ByPath]:
     the units shipped. Stock is in units at the end of a period. Capacities are storage
     after receipts, by node and period; docks and shipping are limits that the
     simulation keeps, so that they show as stock outside and shipments put off.
-    Bullwhip is the variance of what all nodes order over that of demand.
+    Bullwhip is the variance of what all nodes order, or are sent by depots, over that
+    of demand.
 
     Args:
       problem: what was simulated.
@@ -50,11 +51,22 @@ def metrics(problem: Problem, record: Record, days: float) -> dict[str, ByPath]:
         "local share": total(record.local) / shipped,
         "in-region share": total(record.near) / shipped,
         "stock units": stock,
+        **_depots(record),
         "days of cover": stock / np.maximum(daily, TINY),
         "turns per year": 365 * daily / np.maximum(stock, TINY),
         **_capacity(problem, record),
         "bullwhip": record.ordered.var(axis=0)
         / np.maximum(record.sold.var(axis=0), TINY),
+    }
+
+
+def _depots(record: Record) -> dict[str, ByPath]:
+    """What is on hand at depots, and what is ordered from vendors."""
+    if not record.depots.shape[1]:
+        return {}
+    return {
+        "depot stock units": record.depots[2].sum(axis=0).mean(axis=0),
+        "bought units per period": record.bought.mean(axis=0),
     }
 
 

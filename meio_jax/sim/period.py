@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.fulfill import Routes, share_out, share_whole
 from meio_jax.kernels.orders import Orders, Tries
+from meio_jax.sim.depots import Depots
 from meio_jax.sim.policy import AbstractPolicy
 from meio_jax.sim.system import State, System
 
@@ -22,6 +23,7 @@ class Now(NamedTuple):
       regime: regime of load.
       routes: the order in which fulfilment tries pairs in each regime, by class where
         demand is orders; None where every class is served by its home alone.
+      vendor: quantile of the lead time of every item's order to its vendor.
     """
 
     period: Int[Array, ""]
@@ -29,6 +31,7 @@ class Now(NamedTuple):
     lead: Int[Array, "nodes *items paths"]
     regime: Int[Array, " paths"]
     routes: Routes | Tries | None
+    vendor: Float[Array, "items paths"] | None
 
 
 class Rooms(NamedTuple):
@@ -39,6 +42,24 @@ class Rooms(NamedTuple):
     outbound: Float[Array, "buildings paths"]
     overage: Float[Array, " buildings"]
     waiting: Float[Array, " buildings"]
+
+
+class DepotLedger(NamedTuple):
+    """What a period does at the depots of one system; no rows without depots.
+
+    Attributes:
+      bought: units ordered from vendors, in one row.
+      received: units received by each depot.
+      on_hand: units left at each depot.
+      volume: their volume.
+      sent: units sent to nodes, in one row.
+    """
+
+    bought: Float[Array, "any paths"]
+    received: Float[Array, "depots paths"]
+    on_hand: Float[Array, "depots paths"]
+    volume: Float[Array, "depots paths"]
+    sent: Float[Array, "any paths"]
 
 
 class Ledger(NamedTuple):
@@ -59,6 +80,7 @@ class Ledger(NamedTuple):
       volume: volume on hand after receipts.
       wrong: whether an order was negative or not finite, or a lead time negative or
         longer than the state's pipeline.
+      depots: what happens at depots.
     """
 
     money: Float[Array, "costs paths"]
@@ -73,10 +95,12 @@ class Ledger(NamedTuple):
     on_hand: Float[Array, "nodes paths"]
     volume: Float[Array, "nodes paths"]
     wrong: Float[Array, " paths"]
+    depots: DepotLedger
 
 
 COSTS = (
     "holding", "transit", "waiting", "shipping", "late", "lost", "backorder", "overage",
+    "buying",
 )  # fmt: skip
 
 
@@ -103,11 +127,14 @@ class World(NamedTuple):
       systems: coupled by the buildings that they share.
       policies: of each system.
       slots: parts of a period in which its demand comes.
+      depots: that supply each system; empty where all nodes are supplied as their
+        parents say.
     """
 
     systems: tuple[System, ...]
     policies: tuple[AbstractPolicy, ...]
     slots: int = 1
+    depots: tuple[Depots, ...] = ()
 
 
 Phase = Callable[[World, tuple[Now, ...], Period], Period]
@@ -132,6 +159,7 @@ def _blank(system: System, state: State) -> Ledger:
         money, demand=by_class, served=by_class, on_time=by_class, local=by_class,
         near=by_class, ordered=by_node, received=by_node, shipped=by_node,
         on_hand=by_node, volume=by_node, wrong=jnp.zeros(paths, dtype),
+        depots=DepotLedger(*[jnp.zeros((0, paths), dtype)] * 5),
     )  # fmt: skip
 
 

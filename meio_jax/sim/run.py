@@ -10,6 +10,7 @@ from jax import lax
 
 from meio_jax.kernels.fulfill import Routes, greedy_routes
 from meio_jax.kernels.orders import Tries
+from meio_jax.sim.depots import Depots
 from meio_jax.sim.period import Ledger, Now, Phase, Rooms, World, start_period
 from meio_jax.sim.policy import AbstractPolicy
 from meio_jax.sim.step import DEFAULT
@@ -36,6 +37,7 @@ def run(
     states: tuple[State, ...],
     routes: tuple[Routes | Tries | None, ...],
     *,
+    depots: tuple[Depots, ...] = (),
     slots: int = 1,
     phases: tuple[Phase, ...] = DEFAULT,
 ) -> Trace:
@@ -50,16 +52,17 @@ def run(
       routes: of each system, from `plan_routes`, with leading axes of periods and
         regimes; the same as tries where demand is orders; None where every class is
         served by its home alone.
+      depots: that supply each system, for the chain `DEPOTS`.
       slots: parts of a period in which its demand comes.
       phases: the chain of a period.
     """
-    world = World(systems, policies, slots)
+    world = World(systems, policies, slots, depots)
 
     def step(states, today):
         period, paths, routes, (storage, inbound, outbound, overage) = today
         rooms = Rooms(storage, inbound, outbound, overage, limits.waiting)
         now = tuple(
-            Now(period, p.demand, _by_item(p.lead), p.regime, r)
+            Now(period, p.demand, _by_item(p.lead), p.regime, r, p.vendor)
             for p, r in zip(paths, routes, strict=True)
         )
         done = start_period(world, states, rooms)

@@ -5,11 +5,13 @@ what is on hand and on order, nodes before their suppliers, who see them; what w
 `lead` periods ago arrives, suppliers before those that they supply, so that a lead of 0
 arrives at once; demand comes by slots of the period and is served greedily; what is
 left is charged. Textbooks that order after demand put the phases in another order
-(`AFTER_DEMAND`).
+(`AFTER_DEMAND`). Where depots with decisions of their own supply the nodes, they order
+and send between the nodes' orders and receipts (`DEPOTS`).
 """
 
 import jax.numpy as jnp
 
+from meio_jax.sim.feed import feed
 from meio_jax.sim.period import Now, Period, Phase, World, money_of
 from meio_jax.sim.sell import sell, settle
 from meio_jax.sim.supply import order, receive
@@ -47,4 +49,5 @@ def charge(world: World, now: tuple[Now, ...], period: Period) -> Period:
 
 
 DEFAULT: tuple[Phase, ...] = (order, receive, sell, charge)
+DEPOTS: tuple[Phase, ...] = (order, feed, receive, sell, charge)
 AFTER_DEMAND: tuple[Phase, ...] = (sell, order, receive, settle, charge)

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from meio_jax.sim.layered import Layered
 from meio_jax.sim.period import Now, Period, World, changed, share_of
 from meio_jax.sim.system import State, System, View
 
@@ -79,7 +78,8 @@ def receive(world: World, now: tuple[Now, ...], period: Period) -> Period:
             x.pipeline[0, rows] + x.waiting[rows] + _after(0, units[rows], n.lead[rows])
             for x, units, n, rows in zip(states, sent, now, tier, strict=True)
         ]
-        taken, room = _admit(world, tier, due, room, now[0].period)
+        place = [s.place[rows] for s, rows in zip(world.systems, tier, strict=True)]
+        taken, room = admit(world.systems, place, due, room, now[0].period)
         for k, (system, rows) in enumerate(zip(world.systems, tier, strict=True)):
             state = changed(
                 states[k],
@@ -89,7 +89,7 @@ def receive(world: World, now: tuple[Now, ...], period: Period) -> Period:
             got[k] = got[k].at[rows].set(taken[k])
             for parent in np.flatnonzero(depths[k] == depth).tolist():
                 if parent in system.children:
-                    share = _shared(world, k, state, parent, now[k].period)
+                    share = share_of(system, now[k].period)
                     state, units = _supply(system, state, parent, share)
                     sent[k] = sent[k].at[_rows(system.children[parent])].set(units)
             states[k] = state
@@ -155,31 +155,26 @@ def _supply(system: System, state: State, parent: int, share):
     return changed(state, on_hand=on_hand, owed=owed), units
 
 
-def _shared(world: World, k: int, state: State, parent: int, period):
-    """How a supplier divides what is scarce."""
-    system, policy = world.systems[k], world.policies[k]
-    share = share_of(system, period)
-    if not isinstance(policy, Layered):
-        return share
-    rows = np.array(system.children[parent])
-    coming = state.pipeline.sum(axis=0) + state.waiting
-    return policy.ration(rows, (state.on_hand + coming)[rows], share)
-
-
-def _admit(world: World, tier, due, room, period):
+def admit(systems: tuple[System, ...], places, due, room, period):
     """What docks take of what is due at some nodes, and the room that is left.
 
     Buildings are shared by systems and docks by items, in proportion to what is due.
+
+    Args:
+      systems: whose nodes they are.
+      places: building of each of these nodes, by system.
+      due: units, "nodes items paths", by system.
+      room: units that each building still takes, "buildings paths".
+      period: which.
     """
     total = jnp.zeros_like(room)
     most = [units.sum(axis=1) for units in due]
-    for system, units, rows in zip(world.systems, most, tier, strict=True):
-        total = total.at[system.place[rows]].add(units)
+    for place, units in zip(places, most, strict=True):
+        total = total.at[place].add(units)
     over = total > room
     part = jnp.where(over, room, 1) / jnp.where(over, total, 1)
     taken = []
-    for system, want, units, rows in zip(world.systems, due, most, tier, strict=True):
-        place = system.place[rows]
+    for system, place, want, units in zip(systems, places, due, most, strict=True):
         cut = units * part[place]
         cut = jnp.floor(cut + 1e-3) if system.whole else cut
         cut = jnp.where(over[place], cut, units)

@@ -6,6 +6,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.orders import Orders
+from meio_jax.sim.depots import Upstream
 
 
 class System(eqx.Module):
@@ -93,11 +94,14 @@ class Paths(eqx.Module):
       lead: periods until what is sent to a node in a period arrives, the same for all
         items or by item.
       regime: regime of load of a period.
+      vendor: quantile of the lead time of every item's order to its vendor, 0 to 1;
+        None where there are no depots.
     """
 
     demand: Float[Array, "periods classes items paths"] | Orders
     lead: Int[Array, "periods nodes paths"] | Int[Array, "periods nodes items paths"]
     regime: Int[Array, "periods paths"]
+    vendor: Float[Array, "periods items paths"] | None = None
 
 
 class State(eqx.Module):
@@ -112,6 +116,7 @@ class State(eqx.Module):
       backlog: units that customers wait for, by age, the youngest first; no ages where
         sales are lost.
       deferred: units sold whose shipment was put off, by the node that ships them.
+      above: stock of depots; None where there are none.
     """
 
     on_hand: Float[Array, "nodes items paths"]
@@ -120,6 +125,7 @@ class State(eqx.Module):
     owed: Float[Array, "ages nodes items paths"]
     backlog: Float[Array, "ages classes items paths"]
     deferred: Float[Array, "nodes items paths"]
+    above: Upstream | None = None
 
 
 class View(NamedTuple):

@@ -105,15 +105,37 @@ def quantiles(mean, std, count: int = 256) -> Float[np.ndarray, "offers draws"]:
       std: standard deviation, periods; 0 for a lead time that is certain.
       count: how many.
     """
+    mean, std = np.asarray(mean, float)[:, None], np.asarray(std, float)[:, None]
+    drawn = gamma_quantiles(mean, std**2, (np.arange(count) + 0.5) / count)
+    found = drawn.mean(axis=1, keepdims=True)
+    return drawn * np.where(found > 0, mean / np.where(found > 0, found, 1), 1)
+
+
+def observed_quantiles(observed, count: int = 256) -> Float[np.ndarray, " draws"]:
+    """Lead times of equal chance whose law is that of observations, their mean kept.
+
+    Args:
+      observed: lead times, periods; at least one.
+      count: how many.
+    """
+    drawn = np.quantile(observed, (np.arange(count) + 0.5) / count)
+    mean, found = np.mean(observed), drawn.mean()
+    return drawn * (mean / found if found > 0 else 1.0)
+
+
+def gamma_quantiles(mean, variance, level):
+    """Quantiles of gamma laws with a mean and a variance; the mean where there is none.
+
+    Args:
+      mean: of each law, >= 0.
+      variance: of each law, >= 0.
+      level: probabilities, above 0 and below 1.
+    """
     from scipy.special import gammaincinv
 
-    mean, std = np.asarray(mean, float)[:, None], np.asarray(std, float)[:, None]
-    random = (std > 0) & (mean > 0)
-    shape = np.where(random, (mean / np.where(random, std, 1)) ** 2, 1.0)
-    level = (np.arange(count) + 0.5) / count
-    drawn = gammaincinv(shape, level[None]) * mean / shape
-    drawn = drawn * np.where(random, mean / drawn.mean(axis=1, keepdims=True), 1)
-    return np.where(random, drawn, mean)
+    random = (variance > 0) & (mean > 0)
+    shape = np.where(random, mean**2 / np.where(random, variance, 1), 1.0)
+    return np.where(random, gammaincinv(shape, level) * mean / shape, mean)
 
 
 def lane_costs(lanes: Lanes, volume, weight) -> Float[np.ndarray, "i d n"]:

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from meio_jax.problem import Group, Problem
-from meio_jax.supply.chain import Offers
+from meio_jax.scenarios.sample import moving_blocks
+from meio_jax.supply.chain import Offers, gamma_quantiles
 
 BATCH = 256  # offers whose paths are held at once
 
@@ -70,11 +71,10 @@ def lead_demand(
     if problem.kind == "history":
         use = min(recent, problem.slots) if recent else problem.slots
         block = min(block, use)
-        start = rng.integers(0, use - block + 1, size=(draws, -(-ages // block)))
-        slot = (start[:, :, None] + np.arange(block)).reshape(draws, -1)[:, :ages]
-        slot = slot + problem.slots - use
+        slot = moving_blocks(rng, use, block, draws, ages) + problem.slots - use
         total = _summed(lambda i, s: mean[i][:, slot], offers, out, served[:, :1])
-        usual = mean[:, slot].mean(axis=(1, 2))[:, None]
+        often = np.bincount(slot.ravel(), minlength=problem.slots) / slot.size
+        usual = (mean @ often)[:, None]
     elif problem.kind == "scenarios":
         prob = np.tile(problem.weight, draws // len(problem.weight))
         prob = prob / prob.sum()
@@ -98,7 +98,7 @@ def lead_demand(
             return _summed(look, offers, out, served)
 
         rank = (rng.permutation(draws) + 0.5) / draws
-        total = _gamma(sums(mean), sums(variance), rank)
+        total = gamma_quantiles(sums(mean), sums(variance), rank)
         usual = mean[:, np.minimum(begin, last)]
     shape = offers.size, periods
     arrival = np.minimum(begin[None, :, None] + wait[:, None], periods - 1)
@@ -157,12 +157,3 @@ def _summed(before, offers: Offers, out, served):
             units = before(offers.item[part], served[part, t])
             total[part, t] = (units * out[part]).sum(axis=2)
     return total
-
-
-def _gamma(mean, variance, rank):
-    """Gamma quantiles with a mean and a variance."""
-    from scipy.special import gammaincinv
-
-    random = (variance > 0) & (mean > 0)
-    shape = np.where(random, mean**2 / np.where(random, variance, 1), 1.0)
-    return np.where(random, gammaincinv(shape, rank) * mean / shape, mean)

@@ -21,7 +21,6 @@ from meio_jax.supply.chain import Limits, Supply
 from meio_jax.supply.draws import LeadDemand
 
 POINTS = 8  # of the price of rationing
-HALF = 0.5  # of a lost-sales lead time that a penalty is divided by
 BATCH = 64  # offers solved at once
 EVALUATIONS = 60  # of the dual at most
 CLOSE = 2e-3  # share of a capacity that levels keep below it, and prices aim within
@@ -73,9 +72,10 @@ def lost_part(group: Group, wait: Float[np.ndarray, " offers"]):
 
     The fulfilment layer spreads a penalty over the m periods that its orders protect;
     here L more are protected. With backorders the penalty is that of every period and
-    counts in full. With lost sales it is p / (1 + (L + m - 1) / 2), in the middle of
-    the bracket of Huh et al. (2009): it meets the best base-stock levels of lost-sales
-    systems to a unit or two (`tests/kernels/test_buy.py`).
+    counts in full. With lost sales it is p / (L + m), the lower end of the bracket of
+    Huh et al. (2009), which is best as p grows: it is within two units of the best
+    base-stock levels of lost-sales systems (`tests/kernels/test_buy.py`), and cheaper
+    than the bracket's middle where lead times are long (`experiments/layers`).
 
     Args:
       group: lost sales, or customers who wait.
@@ -84,7 +84,7 @@ def lost_part(group: Group, wait: Float[np.ndarray, " offers"]):
     if group.waits:
         return np.ones_like(wait)
     spread = group.network.spread
-    return np.minimum(spread / (1 + HALF * (wait + spread - 1)), 1)
+    return np.minimum(spread / (wait + spread), 1)
 
 
 class Case(NamedTuple):
@@ -279,17 +279,22 @@ def choose(
       unreached: units a period that an offer cannot bring to where they are asked for.
       frozen: prices to choose levels at, instead of seeking them.
     """
-    picked, rivals = [], []
+    picked, rivals, free = [], [], []
     for case, item, count, lost in zip(cases, items, counts, unreached, strict=True):
-        worth = case.unit_cost * case.mean.mean(axis=1) + best_levels(case).cost.mean(1)
+        every = best_levels(case)
+        worth = case.unit_cost * case.mean.mean(axis=1) + every.cost.mean(axis=1)
         offer, rival = _cheapest(item, worth + 1e3 * case.price[:, 0] * lost, count)
         picked.append(offer)
         rivals.append(rival)
+        free.append(Bought(*(x[offer[offer >= 0]] for x in every)))
     chosen = tuple(
         case.take(offer[offer >= 0]) for case, offer in zip(cases, picked, strict=True)
     )
     if frozen is None:
-        price, buys = _climb(chosen, limits)
+        price, buys = _climb(chosen, limits, tuple(free))
+    elif not any(x.any() for x in frozen):
+        buys = tuple(free)
+        price = Prices(frozen, use_of(chosen, buys, limits))
     else:
         charges = [charge_of(case, _one_row(frozen)) for case in chosen]
         buys = tuple(map(best_levels, chosen, charges))
@@ -356,15 +361,22 @@ def charge_of(case: Case, price: Limits) -> Charge:
     return Charge(reserve, money - after, float((money * order).sum()))
 
 
-def _climb(cases, limits: Limits):
-    """Prices at which the limits are kept, and levels at them."""
+def _climb(cases, limits: Limits, free: tuple[Bought, ...]):
+    """Prices at which the limits are kept, and levels at them.
+
+    Args:
+      cases: of each group.
+      limits: of depots and budget.
+      free: levels at no price.
+    """
     from scipy.optimize import minimize
 
     periods = len(limits.budget)
     least = np.full(limits.storage.shape, np.inf)  # the one row of a depot's room
     least[:, :1] = limits.storage.min(axis=1, initial=np.inf)[:, None]
     limits = limits._replace(storage=least)
-    full = (1 - CLOSE) * np.concatenate([x.ravel() for x in limits])
+    join = lambda x: np.concatenate([part.ravel() for part in x])
+    full = (1 - CLOSE) * join(limits)
     weight = np.concatenate([np.full(x.size, k) for x, k in (
         (limits.storage, periods), (limits.inbound, 1), (limits.budget, 1)
     )])  # fmt: skip
@@ -372,7 +384,6 @@ def _climb(cases, limits: Limits):
     weight = weight[kept]  # what a price is paid for: room in every period
     sizes = [x.size for x in limits]
     cuts = np.cumsum(sizes)[:-1]
-    join = lambda x: np.concatenate([part.ravel() for part in x])
 
     def spread(price) -> Limits:
         every = np.zeros(full.size)
@@ -388,28 +399,32 @@ def _climb(cases, limits: Limits):
         slope = weight * (join(use)[kept] - full[kept])
         return value - (weight * price) @ full[kept], slope, buys, use
 
-    zero = np.zeros(len(kept))
-    value, slope, buys, use = look(zero)
+    zero, use = np.zeros(len(kept)), use_of(cases, free, limits)
+    value = sum(b.cost.sum() for b in free)
+    slope = weight * (join(use)[kept] - full[kept])
     scale = weight * np.maximum(np.abs(full[kept]), 1e-9)
     if not kept.size or (slope <= 0).all():
-        return _all_periods(spread(zero), use), buys
+        return _all_periods(spread(zero), use), free
     unit = max(abs(value), 1e-9) / scale  # prices and slopes of the size of 1
     most = join(_dearest(cases, limits))[kept] / unit
 
     class Best:  # the optimiser asks for values and slopes apart
-        price, seen = zero, None
+        price, seen = zero, (value, slope, free, use)
 
         def __call__(self, x):
-            if self.seen is None or not np.array_equal(x, self.price):
+            if not np.array_equal(x, self.price):
                 self.price, self.seen = x.copy(), look(x * unit)
             v, g, *_ = self.seen
             return -v / (unit[0] * scale[0]), -g / scale
 
+    best = Best()
     found = minimize(
-        Best(), zero, jac=True, method="L-BFGS-B", bounds=[(0.0, m) for m in most],
+        best, zero, jac=True, method="L-BFGS-B", bounds=[(0.0, m) for m in most],
         options={"maxfun": EVALUATIONS, "gtol": CLOSE / 2, "ftol": 0.0},
     )  # fmt: skip
-    _, _, buys, use = look(found.x * unit)
+    if not np.array_equal(best.price, found.x):
+        best(found.x)
+    _, _, buys, use = best.seen
     return _all_periods(spread(found.x * unit), use), buys
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from meio_jax.config import Scenarios
 from meio_jax.problem import Group, Problem
@@ -105,7 +105,8 @@ def plan_supply(
         _prepare(problem, *each, options, crossing)
         for each in zip(problem.groups, supplies, below, strict=True)
     ]
-    cases, curves, routes, costs, lost = zip(*made, strict=True)
+    cases, curves, ways = zip(*made, strict=True)
+    lost = tuple(w.unreached for w in ways)
     items = tuple(s.offers.item for s in supplies)
     counts = tuple(len(g.items) for g in problem.groups)
     choices, prices = choose(cases, items, counts, limits, lost, frozen)
@@ -118,8 +119,7 @@ def plan_supply(
                 below[k],
                 cases[k],
                 curves[k],
-                routes[k],
-                costs[k],
+                ways[k],
                 choices[k],
             )
         )
@@ -129,44 +129,84 @@ def plan_supply(
 def _prepare(
     problem, group: Group, supply: Supply, below: Below, options: Scenarios, crossing
 ):
-    """The buying problems of a group: case, curve, sources by offer, lane costs, and
-    what each offer cannot bring to where it is asked for."""
-    items, offers = group.items, supply.offers
+    """The buying problems of a group: case, curve, and where offers can bring units."""
+    offers = supply.offers
     lead = lead_demand(
         problem, group, offers, seed=options.seed, block=options.block,
         recent=options.recent, common=options.common, crossing=crossing,
     )  # fmt: skip
     curve = curve_of(below.targets, below.rations, below.charges)
+    ways = reach(group, supply, below.shipped.mean(axis=1))
+    return make_case(group, supply, lead, curve, ways.share), curve, ways
+
+
+class Reach(NamedTuple):
+    """Where what offers deliver can go.
+
+    Attributes:
+      cost: of a unit on its way from each depot, money; inf where no way leads.
+      landed: the same and its holding on the way: nodes take the depot where it is
+        least.
+      source: that depot, of those that an offer serves; -1 for none.
+      share: of an order that goes to each depot.
+      unreached: units a period that are asked for where an offer cannot bring them.
+    """
+
+    cost: Float[np.ndarray, "items depots nodes"]
+    landed: Float[np.ndarray, "items depots nodes"]
+    source: Int[np.ndarray, "offers nodes"]
+    share: Float[np.ndarray, "offers depots"]
+    unreached: Float[np.ndarray, " offers"]
+
+
+def reach(group: Group, supply: Supply, flow: Float[np.ndarray, "items nodes"]):
+    """Ways of all offers of a group to its nodes.
+
+    Args:
+      group: the group.
+      supply: what lies above it.
+      flow: what each node ships of an item, units a period.
+    """
+    items, offers = group.items, supply.offers
     cost = lane_costs(supply.lanes, items.volume, items.weight)
     waiting = np.where(np.isfinite(supply.lanes.lead), supply.lanes.lead, 0)
     landed = cost + items.holding.min(axis=1)[:, None, None] * waiting
     own = offers.item
     source = sources(landed[own], offers.serves)
-    flow = below.shipped.mean(axis=1)[own]
     share = np.zeros((offers.size, len(supply.depot)))
     for d in range(len(supply.depot)):
-        share[:, d] = (flow * (source == d)).sum(axis=1)
+        share[:, d] = (flow[own] * (source == d)).sum(axis=1)
     total = share.sum(axis=1, keepdims=True)
     even = offers.serves / np.maximum(offers.serves.sum(axis=1, keepdims=True), 1)
     share = np.where(total > 0, share / np.maximum(total, 1e-12), even)
-    case = make_case(group, supply, lead, curve, share)
-    return case, curve, source, (cost, landed), flow.sum(axis=1) - total[:, 0]
+    lost = flow[own].sum(axis=1) - total[:, 0]
+    return Reach(cost, landed, source, share, lost)
+
+
+def source_of(
+    ways: Reach, offer: Int[np.ndarray, " items"]
+) -> Int[np.ndarray, "items nodes"]:
+    """The depot of each node at the offers of the items; where an item has none, the
+    one that it is sent from at least cost; -1 where no way leads."""
+    everywhere = np.ones((len(offer), ways.cost.shape[1]), bool)
+    free = sources(ways.landed, everywhere)
+    if not len(ways.source):
+        return free
+    return np.where((offer >= 0)[:, None], ways.source[np.maximum(offer, 0)], free)
 
 
 def _scheduled(
-    group, supply, below, case: Case, curve, source, costs, choice: Choice
+    group, supply, below, case: Case, curve, routes: Reach, choice: Choice
 ) -> GroupSupply:
     """The group's orders and transfers at what was chosen for its items."""
-    cost, landed = costs
-    depots, offers = len(supply.depot), supply.offers
+    offers, cost = supply.offers, routes.cost
     chosen, has = np.maximum(choice.offer, 0), choice.offer >= 0
     of = lambda x, none: (
         np.where(has.reshape(-1, *[1] * (x.ndim - 1)), x[chosen], none)
         if len(x)
         else np.broadcast_to(none, (len(has), *x.shape[1:]))
     )
-    everywhere = np.ones((len(has), depots), bool)
-    source = np.where(has[:, None], of(source, -1), sources(landed, everywhere))
+    source = source_of(routes, choice.offer)
     reached = source >= 0
     lane = np.zeros(source.shape)
     mean = np.broadcast_to(group.network.lead_mean, source.shape).copy()

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from meio_jax.supply.chain import Lanes, Offers, Supply
 from meio_jax.supply.levels import Choice, Curve
+from meio_jax.supply.ration import divided
 
 WHY = (  # reasons of an order's quantity
     "order up to the level", "minimum order", "order multiple", "vendor capacity",
@@ -268,21 +269,9 @@ def rationed(
       mine: nodes that the depot supplies.
       stock: units that the depot has, less than all want.
     """
-    points = len(along)
-    low, high = np.zeros(len(stock)), np.full(len(stock), points - 1.0)
-
-    def want(place):
-        under = np.clip(np.floor(place).astype(int), 0, points - 2)
-        part = (place - under)[:, None]
-        row = np.arange(len(stock))
-        y = (1 - part) * along[under, row] + part * along[under + 1, row]
-        return np.where(mine, np.maximum(y - held, 0), 0)
-
-    for _ in range(40):
-        middle = (low + high) / 2
-        over = want(middle).sum(axis=1) > stock
-        low, high = np.where(over, low, middle), np.where(over, middle, high)
-    exact = want(low)
+    want = np.where(mine, np.maximum(along[-1] - held, 0), 0)
+    total, spread = lambda x: x.sum(axis=1), lambda x: x[:, None]
+    exact = divided(along, held, want, stock, total, spread)
     part = np.floor(exact + 1e-6)
     rest = np.minimum(stock - part.sum(axis=1), (exact > part).sum(axis=1))
     rank = np.argsort(np.argsort(part - exact, axis=1, kind="stable"), axis=1)

@@ -151,10 +151,12 @@ def _cost(where: str, change: str, sheets: _Sheets) -> Edit | Fault | str:
 def _lead_time(where: str, change: str, sheets: _Sheets) -> Edit | Fault | str:
     source, way, destination = where.partition(">")
     table = "lanes" if way else where
-    if table not in ("lanes", "vendors"):
-        return f"'{where}' is neither lanes, vendors nor a lane"
+    if table not in ("lanes", "vendors", "lead_times"):
+        return f"'{where}' is neither lanes, vendors, lead_times nor a lane"
     if table not in sheets.names:
         return f"the tables have no {table}"
+    if table == "vendors" and "lead_times" in sheets.names:
+        return "lead times of vendors were observed: change lead_times"
     ends = {"source": source, "destination": destination} if way else {}
     return Edit("", "", table, ("lead_time",), ends, change)
 

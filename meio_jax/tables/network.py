@@ -72,7 +72,8 @@ def _cycles(arcs: dict[str, dict[str, int]]) -> list[list[str]]:
 
 
 def check_reach(book: Book, clean: Tables, journal: Journal) -> None:
-    """Notes demand that no node can ship to, or that nobody can supply.
+    """Notes demand that no node can ship to, or that nobody can supply, and stock that
+    serves nobody.
 
     Args:
       book: the sheets.
@@ -91,6 +92,60 @@ def check_reach(book: Book, clean: Tables, journal: Journal) -> None:
     if "vendors" in book.sheets and "inventory" not in book.tables.unread:
         names = clean.items["item"].tolist()
         _check_supply(book, sheet, names, items, amount, journal)
+    if "inventory" in book.sheets:
+        _check_stranded(book.sheets["inventory"], clean, journal)
+
+
+def _check_stranded(sheet: Sheet, clean: Tables, journal: Journal) -> None:
+    """Warns of stock that nothing is shipped from: its node does not take the item, or
+    no lane leads on to one that does."""
+    items, nodes, options = clean.items, clean.nodes, clean.ship_options
+    if items is None or nodes is None or options is None or clean.lanes is None:
+        return
+    ships, names = set(options["node"]), sheet.text["node"].values
+    takes = {
+        node: set(accepted.split(";")) if node in ships else set()
+        for node, accepted in zip(nodes["node"], nodes["size_classes"], strict=True)
+    }
+    ahead: dict[str, list[str]] = {}
+    for source, end in zip(
+        clean.lanes["source"], clean.lanes["destination"], strict=True
+    ):
+        ahead.setdefault(source, []).append(end)
+    useful: dict[str, set[str]] = {}
+    for node in takes:  # what can be shipped from it or from where its lanes lead
+        seen, open_ = {node}, [node]
+        while open_:
+            fresh = [n for n in ahead.get(open_.pop(), ()) if n not in seen]
+            seen.update(fresh)
+            open_ += fresh
+        useful[node] = set().union(*(takes.get(n, set()) for n in seen))
+    size = dict(zip(items["item"], items["size_class"], strict=True))
+    held = np.nan_to_num(sheet.filled("on_hand")) + sheet.filled("on_order")
+    cells, fine = sheet.text["item"], {}
+    bad = []
+    for row in np.flatnonzero(held > 0).tolist():
+        key = names[sheet.text["node"].codes[row]], size.get(cells[row])
+        if key not in fine:
+            unknown = key[0] not in useful or key[1] is None  # noted already
+            fine[key] = unknown or key[1] in useful[key[0]]
+        if not fine[key]:
+            bad.append(row)
+    journal.rows(
+        "W45",
+        "inventory.node",
+        np.array(bad, np.int64),
+        sheet.place,
+        lambda row: (
+            f"{held[row]:,.6g} units of '{shown(cells[row])}' at "
+            f"'{shown(sheet.text['node'][row])}' serve nobody"
+        ),
+        lambda row: (
+            "No lane leads on from there to a node that takes the item and "
+            "ships; they are left out of the plan"
+        ),
+        severity="warning",
+    )
 
 
 def _check_regions(

@@ -267,5 +267,9 @@ def _when(labels: Labels):
 
 
 def _sorted(parts, by) -> pd.DataFrame:
-    frame = pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
-    return frame.sort_values(by, kind="stable", ignore_index=True)
+    """One table of the parts that have rows, sorted by periods and names."""
+    some = [p for p in parts if len(p["item"])] or parts[:1]
+    whole = {k: np.concatenate([p[k] for p in some]) for k in some[0]}
+    keys = [np.asarray(whole[k], int if k in ("order", "ship") else str) for k in by]
+    rank = np.lexsort(keys[::-1])
+    return pd.DataFrame({k: v[rank] for k, v in whole.items()})

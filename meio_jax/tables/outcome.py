@@ -99,24 +99,34 @@ def service_of(rates, labels, periods: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def use_of(records, problem, labels) -> pd.DataFrame:
+def use_of(records, problem, labels, above=None) -> pd.DataFrame:
     """Use of every limited capacity by policy, node, resource and period.
 
     Args:
       records: of each policy.
       problem: what was simulated.
-      labels: names of nodes and periods.
+      labels: names of nodes, depots and periods.
+      above: capacities of depots, where they were simulated.
     """
-    limits, parts = problem.limits, []
+    limits, parts, names = problem.limits, [], labels.nodes
+    if above is not None:
+        more = np.stack(
+            [above.storage, above.inbound, np.full_like(above.inbound, np.inf)]
+        )
+        limits, names = np.concatenate([limits, more], axis=1), names + labels.depots
     resource, node, period = np.nonzero(np.isfinite(limits))
     capacity = limits[resource, node, period]
     for record in records:
-        use = record.use[resource, node, period]
+        every = record.use
+        if above is not None:
+            more = np.stack([*record.depots[:2], 0 * record.depots[0]])
+            every = np.concatenate([every, more], axis=1)
+        use = every[resource, node, period]
         parts.append(
             pd.DataFrame(
                 {
                     "policy": record.name,
-                    "node": np.array(labels.nodes)[node],
+                    "node": np.array(names)[node],
                     "resource": np.array(("storage", "inbound", "outbound"))[resource],
                     "period": np.array(labels.periods)[period],
                     "mean": use.mean(axis=1),

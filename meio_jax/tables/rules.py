@@ -29,6 +29,8 @@ def check_values(book: Book, journal: Journal) -> None:
         _check_spread(book.sheets["demand"], journal)
     if "vendors" in book.sheets:
         _check_offers(book.sheets["vendors"], journal)
+    if "lead_times" in book.sheets and "vendors" in book.sheets:
+        _check_observed(book.sheets["lead_times"], book.sheets["vendors"], journal)
     if "inventory" in book.sheets:
         _check_stock(book.sheets["inventory"], journal)
     check_promises(book, journal)
@@ -71,6 +73,28 @@ def _check_offers(sheet: Sheet, journal: Journal) -> None:
         ),
         "Raise capacity: it is the most units of one order",
     )
+
+
+def _check_observed(sheet: Sheet, vendors: Sheet, journal: Journal) -> None:
+    """Warns of lead times of items that their vendor does not offer."""
+    pairs = lambda x: [(x.text["vendor"][k], x.text["item"][k]) for k in range(len(x))]
+    offered = set(pairs(vendors))
+    known = {vendor for vendor, _ in offered}
+    journal.rows(
+        "W44",
+        "lead_times.item",
+        np.array(
+            [k for k, (vendor, item) in enumerate(pairs(sheet))
+             if item and vendor in known and (vendor, item) not in offered], np.int64
+        ),
+        sheet.place,
+        lambda row: (
+            f"vendor '{shown(sheet.text['vendor'][row])}' does not offer item "
+            f"'{shown(sheet.text['item'][row])}'"
+        ),
+        lambda row: "It is not used; leave item empty for all items of a vendor",
+        severity="warning",
+    )  # fmt: skip
 
 
 def _check_stock(sheet: Sheet, journal: Journal) -> None:

@@ -154,6 +154,12 @@ SCHEMA = MappingProxyType({
             _may("capacity", _INF),
             _may("review_period", unit="time"),
         )),
+        Table("lead_times", (
+            _id("vendor", "vendors"),
+            Column("item", "text", key=True, blank=True, refers="items"),
+            _id("order"),
+            _must("lead_time", unit="time"),
+        )),
         Table("regions", (_id("region"), *_PLACE)),
         Table("speeds", (
             _id("speed"),

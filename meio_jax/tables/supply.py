@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from meio_jax.problem import Group
-from meio_jax.supply.chain import Lanes, Limits, Offers, Supply, quantiles
+from meio_jax.supply.chain import (
+    Lanes,
+    Limits,
+    Offers,
+    Supply,
+    observed_quantiles,
+    quantiles,
+)
 from meio_jax.tables.build import Labels, codes, place_in
 
 LANE = ("unit_cost", "cost_per_volume", "cost_per_weight", "lead")
@@ -110,12 +117,24 @@ def _offers(clean, labels: Labels, names) -> Offers:
     serves[number, frame["d"]] = True
     one = frame.iloc[np.unique(number, return_index=True)[1]]
     column = lambda name: one[name].to_numpy(float)
+    lead = quantiles(column("lead_time"), column("lead_time_std"))
+    known = _observed(clean.lead_times)
+    for k, pair in enumerate(zip(one["vendor"], one["item"], strict=True)):
+        seen = known.get(pair, known.get((pair[0], "")))
+        if seen is not None:
+            lead[k] = observed_quantiles(seen, lead.shape[1])
     return Offers(
         one["i"].to_numpy(int), one["v"].to_numpy(int), serves, column("unit_cost"),
-        quantiles(column("lead_time"), column("lead_time_std")), column("moq"),
+        lead, column("moq"),
         column("order_multiple"), column("capacity"),
         np.maximum(np.rint(column("review_period")), 1).astype(int),
     )  # fmt: skip
+
+
+def _observed(frame) -> dict[tuple[str, str], np.ndarray]:
+    """Observed lead times by vendor and item; no item for what holds for all others."""
+    groups = frame.groupby(["vendor", "item"], sort=False)["lead_time"]
+    return {(str(v), str(i)): x.to_numpy(float) for (v, i), x in groups}
 
 
 def _direct(clean, labels: Labels, rows, group: Group):

@@ -13,7 +13,7 @@ def test_every_policy_is_simulated_on_the_same_paths(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run", "--quick", "--out", str(tmp_path)])
     run.main()
     table = json.loads((tmp_path / "quick.json").read_text())["table"]
-    assert len(table) == 5
+    assert len(table) == 6
     first, *others = table.values()
     assert first["difference"] is None
     for row in table.values():

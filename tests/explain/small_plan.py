@@ -74,7 +74,8 @@ def make_plan(folder, seed: int = 0) -> Plan:
         "input_digest": digest(examined.tables), "options": config.to_dict(),
         "given": sorted(config.given),
     }  # fmt: skip
-    none = dict.fromkeys(("buys", "transfers", "depots", "service", "kpis"), EMPTY)
+    empty = "buys", "transfers", "echelons", "rations", "depots", "service", "kpis"
+    none = dict.fromkeys(empty, EMPTY)
     return Plan(
         status="gap_above_target", cost=1.0, bound=0.5, targets=targets, prices=prices,
         facts=facts, **none,

@@ -135,7 +135,7 @@ def test_lost_sales_levels_are_within_two_units_of_the_best(lead, p, best):
     last = int((worth < 0).argmax())
     ration = Ration(y[: last + 1], np.append(worth[:last], 0.0))
     demand, chance = poisson(5.0 * lead)
-    part = 1 / (1 + 0.5 * lead)
+    part = 1 / (1 + lead)
     found = solve(
         demand, chance, same(ration, len(demand)), terms(part, h, 0.0),
         jnp.asarray(100.0),

@@ -168,6 +168,19 @@ CASES = {
         "WARNING W41 demand: week 2026-01-19 is 14 times the median week",
         "A promotion? If not, check for a monthly figure",
     ),
+    "stock that serves nobody": (
+        changed("nodes.csv", 3, "FC01,fc,small,1,900")
+        | {"inventory.csv": "item,node,on_hand\nA1,FC01,9\nA3,IN01,5\nA3,FC01,7\n",
+           "fixed_targets.csv": None},
+        "WARNING W45 inventory.csv:4: 7 units of 'A3' at 'FC01' serve nobody",
+        "No lane leads on from there to a node that takes the item",
+    ),
+    "stock where no lane leads on": (
+        small() | {"nodes.csv": small()["nodes.csv"] + "IN02,dc,,0.5,\n",
+                   "inventory.csv": "item,node,on_hand\nA1,IN02,9\n"},
+        "WARNING W45 inventory.csv:2: 9 units of 'A1' at 'IN02' serve nobody",
+        "left out of the plan",
+    ),
     "both formats": (
         small() | {"items.csv.gz": None, "items.parquet": "PAR1"},
         "ERROR E03 items.csv and items.parquet: table 'items' is there more than once",

@@ -138,6 +138,7 @@ def _on_device(
         own = jnp.take_along_axis(cost, rows.home[None, None, :], axis=1)[:, 0]
         weights = partial(home_weights, rows, softness)
         volume = item["mean"].sum(axis=2).mean(axis=1)
+        back: Any = None  # of shipments, where prices bear on them
         if flows:
             per_regime = jax.vmap(weights, (0, None, None, None, None, 0))
             per_cell = jax.vmap(per_regime, (0, None, None, None, None, 0))

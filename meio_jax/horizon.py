@@ -156,5 +156,6 @@ class Horizon:
             rations=tuple(map(self._over(2), found.rations)),
             overrides=tuple(map(self._over(1), found.overrides)),
             kept=self._over(1)(found.kept),
+            tilts=tuple(map(self._over(1), found.tilts)),
             history=tuple(map(self.line, found.history)),
         )

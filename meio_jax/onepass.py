@@ -34,7 +34,7 @@ from meio_jax.tables.change import with_changes
 from meio_jax.tables.edit import with_edits
 from meio_jax.tables.hashing import place_of
 from meio_jax.tables.nudge import MORE, NUDGES, frame_of
-from meio_jax.tables.outcome import targets_array
+from meio_jax.tables.outcome import kept_free, targets_array
 from meio_jax.whatif import ONE_PASS, WhatIf
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class Pass:
         prices = self._prices(problem, labels)
         targets = targets_array(self.plan, problem, labels, self.place)
         room = np.where(np.isfinite(problem.capacities), problem.capacities, 0)
+        room[0] -= kept_free(self.plan, labels)
         unknown = False
         for group in problem.groups:
             node = group.network.node

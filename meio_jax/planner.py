@@ -191,6 +191,7 @@ class _Run:
         self.charges: tuple = ()
         self.free_value = 0.0  # of the dual, all items everywhere
         self.kept = np.zeros(problem.storage.shape)
+        self.tilts = [np.zeros_like(g.items.lower) for g in problem.groups]
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
         self.stopped = False
@@ -275,7 +276,7 @@ class _Run:
         return Solution(
             status, cost, certificate, free_value, prices, bound_prices, use, targets,
             outcomes, tolls, dual.evaluations, self._lifts(), rations,
-            overrides, self.kept, tuple(self.history),
+            overrides, self.kept, tuple(self.tilts), tuple(self.history),
         )  # fmt: skip
 
     def _dtype(self):
@@ -405,7 +406,6 @@ class _Run:
         """
         dual, last = self.dual, replace(self.method, stages=self.method.stages[-1:])
         swing = swings(self.given, self.sample)
-        tilted = [0.0] * len(dual.rows)
         rounds = self.options.corrections if self.options.calibrate else 0
         for count in range(rounds):
             self._watch()
@@ -413,7 +413,7 @@ class _Run:
                 break
             self._keep_room(state, swing, 0.5 if count else 1.0)
             more = self._misfit(state)
-            tilted = [a + b for a, b in zip(tilted, more, strict=True)]
+            self.tilts = [a + b for a, b in zip(self.tilts, more, strict=True)]
             dual.rows = tuple(
                 with_charge(rows, self._chunk(x, k).astype(rows.lift.dtype))
                 for k, (rows, x) in enumerate(zip(dual.rows, more, strict=True))
@@ -424,7 +424,9 @@ class _Run:
                     break
                 state = last.step(dual, state)
             y = self._whole(state.point.targets)
-            extra = sum(float((a * b).sum()) for a, b in zip(tilted, y, strict=True))
+            extra = sum(
+                float((a * b).sum()) for a, b in zip(self.tilts, y, strict=True)
+            )
             self._say("correct", state.point.value - extra, state)
         return state
 

@@ -103,6 +103,7 @@ class Rebuilt(NamedTuple):
       prices: money per unit of capacity; 0 where there is no limit.
       lifts: of each group: what greedy fulfilment showed a shortage to cost, as a
         multiple of what the pools see.
+      tilts: of each group: what it charges a unit of a target on top of that, money.
     """
 
     config: Config
@@ -114,6 +115,7 @@ class Rebuilt(NamedTuple):
     targets: tuple[Float[np.ndarray, "items periods nodes"], ...]
     prices: Float[np.ndarray, "resources nodes periods"]
     lifts: tuple[float, ...]
+    tilts: tuple[Float[np.ndarray, "items periods nodes"], ...]
 
     def price_array(self, plan: Any) -> Float[np.ndarray, "resources nodes periods"]:
         """The prices of a plan at the names of this one; 0 where it knows none."""
@@ -139,11 +141,12 @@ def rebuild(
     config = config or from_facts(plan.facts)
     _, examined = made_from(plan, tables, config)
     problem, labels, sample = posed(examined, config)
+    of = partial(targets_array, plan, problem, labels, place_of(plan.facts))
     return Rebuilt(
         config, examined, problem, tuple(map(coarse_group, problem.groups)), labels,
-        sample, targets_array(plan, problem, labels, place_of(plan.facts)),
-        _prices(plan, problem, labels),
+        sample, of(), _prices(plan, problem, labels),
         tuple(plan.facts.get("lifts") or (1.0,) * len(problem.groups)),
+        of(column="correction"),
     )  # fmt: skip
 
 

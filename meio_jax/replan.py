@@ -102,7 +102,7 @@ class Replanner:
             made.examined.tables, self.labels, problem.groups, config.problem.budget
         )
         self.depot_prices = depot_prices(plan.depots, self.labels)
-        self.lifts = made.lifts
+        self.lifts, self.tilts = made.lifts, made.tilts
         self.softness = softness_of(problem)
         self.stage = stages_of(problem, config.solver)[-1]
         limits = np.isfinite(problem.capacities)
@@ -169,7 +169,7 @@ class Replanner:
     def _best(self, k: int, i: int, demand: float):
         """The item's best whole targets at the prices."""
         group, _ = self._one(k, i, demand, {})
-        rows = self._rows(k, group)
+        rows = self._rows(k, i, group)
         with jax.enable_x64(True):
             return self._whole(k, group, rows, self._search(k, i, rows, 1)[0])
 
@@ -231,7 +231,7 @@ class Replanner:
                 shelf[0, node == labels.nodes.index(name)] = units
         return replace(group, stock=shelf + due), supply._replace(stock=above)
 
-    def _rows(self, k: int, group):
+    def _rows(self, k: int, i: int, group):
         """The item's sampled demand, as the plan saw it."""
         solver = self.config.solver
         with jax.enable_x64(True):
@@ -239,7 +239,9 @@ class Replanner:
                 self.problem, group, k, self.sample, count=solver.levels,
                 atoms=solver.atoms, chunk=1,
             )  # fmt: skip
-            return replace(rows, lift=jnp.asarray(self.lifts[k], rows.lift.dtype))
+            tilt = jnp.asarray(self.tilts[k][i][None], rows.tilt.dtype)
+            lift = jnp.asarray(self.lifts[k], rows.lift.dtype)
+            return replace(rows, lift=lift, tilt=tilt)
 
     def _search(self, k: int, i: int, rows, copies: int):
         """Real targets at the prices, from the plan's own; copies at each charge."""
@@ -269,7 +271,7 @@ class Replanner:
 
     def _below(self, item: str, k: int, i: int, demand: float, group) -> Below:
         """What fulfilment wants of the item, at no charge and at rising ones."""
-        charges, rows = charges_of(group), self._rows(k, group)
+        charges, rows = charges_of(group), self._rows(k, i, group)
         dear = np.r_[0.0, charges[:, 0]]
         with jax.enable_x64(True):
             y = self._search(k, i, copied(rows, dear), len(dear))

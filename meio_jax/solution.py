@@ -60,6 +60,8 @@ class Solution(NamedTuple):
         item and period, at the prices, money.
       kept: storage that the plan keeps free for what single paths hold above the mean,
         volume; cost, bound and repair are those of the rest.
+      tilts: of each group, what greedy fulfilment charges a unit of a target above
+        what the pools see, money per period: part of planning, never of the bound.
       history: lines of the log.
     """
 
@@ -78,6 +80,7 @@ class Solution(NamedTuple):
     rations: tuple[Float[np.ndarray, "points items periods nodes"], ...]
     overrides: tuple[Float[np.ndarray, "items periods"], ...]
     kept: Float[np.ndarray, "nodes periods"]
+    tilts: tuple[Float[np.ndarray, "items periods nodes"], ...]
     history: tuple[Progress, ...]
 
     @property

@@ -149,5 +149,5 @@ def node_costs(made: Rebuilt, group: int, row: int) -> NodeCosts:
             count=solver.levels, atoms=solver.atoms, dtype=jnp.float64,
         )  # fmt: skip
         lift = jnp.asarray(made.lifts[group] if solver.calibrate else 1.0, jnp.float64)
-        rows = replace(rows, lift=lift)
+        rows = replace(rows, lift=lift, tilt=jnp.asarray(made.tilts[group][row])[None])
     return NodeCosts(rows, made.targets[group][row])

@@ -76,6 +76,7 @@ def stage(
     drop = jax.vmap(jax.vmap(weights))(toll)
     if lifted:  # tolls are paid once
         drop = drop + (rows.lift - 1) * weights(jnp.zeros_like(toll[0, 0]))
+        charge = charge + rows.tilt[0]
     return Stage(charge, by_pool(drop))
 
 

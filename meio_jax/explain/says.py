@@ -124,11 +124,16 @@ class Cell:
         return f"shared in the {name}: {who}, with {held} units"
 
     def _calibration(self) -> str:
-        lift = self.made.lifts[self.found.group]
-        return (
-            f"a shortage costs {lift:.4g} times what the pools see, as shipping from "
-            "stock showed"
-        )
+        group = self.found.group
+        lift, more = self.made.lifts[group], self.made.tilts[group]
+        tilt = float(more[self.found.row, self.t, self.n])
+        told = f"a shortage costs {lift:.4g} times what the pools see"
+        if tilt:
+            less = "less" if tilt > 0 else "more"
+            told += (
+                f", and a unit here saves {money(abs(tilt))} a {self._period} {less}"
+            )
+        return f"{told}, as shipping from stock showed"
 
     def row_of(self, plan: Any) -> Any:
         """The rows of this target in a plan's table: one or none.

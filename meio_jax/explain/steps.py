@@ -110,7 +110,7 @@ def explain_item(made: Rebuilt, group: int, row: int) -> ItemSteps:
     found += [
         (name, prices, k + 1, False) for k, name in enumerate(pool_names(widest + 1))
     ]
-    lifted = made.lifts[group] != 1
+    lifted = made.lifts[group] != 1 or bool(made.tilts[group][row].any())
     if lifted:
         found.append(("calibration", prices, widest, True))
     levels = [(name, cost.level(cost.at(p, k, lifted=up))) for name, p, k, up in found]

@@ -28,7 +28,8 @@ def targets_table(
     no other node shipped it: more than it will. `spill_limit` is what the node keeps
     from customers who are not its own: 0 unless the plan was refined. `override_cost`:
     what fixed targets of the item and period cost more than free ones would at the
-    prices, money, divided among them.
+    prices, money, divided among them. `correction`: money per unit and period that
+    greedy fulfilment charges above what the pools see, in planning.
 
     Args:
       problem: the problem.
@@ -40,9 +41,9 @@ def targets_table(
     """
     parts = []
     kept = reserves or [np.zeros((1, 1, 1))] * len(problem.groups)
-    for group, target, outcome, keep, more in zip(
+    for group, target, outcome, keep, more, tilt in zip(
         problem.groups, solution.targets, solution.outcomes, kept, solution.overrides,
-        strict=True,
+        solution.tilts, strict=True,
     ):  # fmt: skip
         items, nodes = group.items, group.network.node
         shape = target.shape
@@ -72,6 +73,7 @@ def targets_table(
                 "holding_cost": (items.holding[:, None] * outcome.left).ravel(),
                 "shortage_cost": (items.penalty[:, None, None] * outcome.short).ravel(),
                 "spill_limit": _spread(np.moveaxis(keep, 2, 0), shape),
+                "correction": tilt.ravel(),
                 "override_cost": np.where(fixed, each[:, :, None], 0.0).ravel(),
                 "held_by": np.select(
                     [fixed.ravel(), capped.ravel()], ["fixed", "max_stock"], "economics"
@@ -141,6 +143,9 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
     regimes, `utilization` is that of the fullest regime, and `price_regime_1` (quiet)
     to `price_regime_K` (busy) are money per unit shipped while the regime holds.
 
+    `kept_free` is storage that the plan does not use, for what single paths hold above
+    the mean: worth more than its price there, as overage costs more.
+
     The bound is proven at prices of its own, `bound_price` and `bound_price_regime_k`.
 
     The use of resource "items" is the number of items with a target above 0. It has no
@@ -180,6 +185,7 @@ def prices_table(problem, solution, labels: Labels) -> pd.DataFrame:
             "price": price,
             "use": use,
             "capacity": limit,
+            "kept_free": np.where(resource == 0, solution.kept[node, period], 0.0),
             "utilization": utilization,
             "value_plus_10pct": slack + 0.1 * proven * limit,
             "value_minus_10pct": np.maximum(0.1 * proven * limit - slack, 0),

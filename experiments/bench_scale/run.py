@@ -202,6 +202,8 @@ def draw(rows: list[dict], path: Path) -> None:
     for axes, name in zip(panels, CURVES, strict=True):
         rest = {k: v for k, v in CASE.items() if k != name}
         here = [r for r in rows if all(r[k] == v for k, v in rest.items())]
+        if not here:  # not run yet: no scale to draw on
+            continue
         here.sort(key=lambda r: r[name])
         for part in ("floor", "rows", "prices", "plan", "bound"):
             seconds = [max(r.get(f"{part}_cpu", 0), 1e-2) for r in here]

@@ -148,6 +148,7 @@ def _on_device(
             (base, drop), back = jax.vjp(of_toll, toll)
         else:
             free = jnp.zeros_like(toll[:, 0, 0])
+            back = lambda _: (jnp.zeros_like(toll),)
             base, drop = jax.vmap(weights)(
                 free, steps, own, item["slot"], volume, item["mean"].sum(axis=(1, 2))
             )
@@ -179,11 +180,8 @@ def _on_device(
         )
         split = lambda x: x.reshape(-1, periods, *x.shape[1:])
         nodes = charge.shape[2]
-        if flows:
-            short = by_regime(split(terms.shortage), rows.regimes)
-            moved = back((jnp.ones_like(base), short))[0] / rows.window
-        else:
-            moved = jnp.zeros_like(toll)
+        short = by_regime(split(terms.shortage), rows.regimes)
+        moved = back((jnp.ones_like(base), short))[0] / rows.window
         shipped = moved.sum(axis=2)
         y = split(solved.target)
         stored = jnp.einsum(

@@ -293,7 +293,7 @@ def minimise(
             move = tree_inverse(shape.same, shape.pool_of, bend, diagonal, free, -model)
             return jnp.clip(new + move, lower, upper)
 
-        new = lax.fori_loop(0, 2, improve, y)
+        new = lax.fori_loop(0, 3, improve, y)
         there = look(new)
         better = (there[1] @ (new - y) <= 0) | (there[0] < value)
         keep = lambda a, b: jnp.where(better, a, b)

@@ -20,7 +20,7 @@ from experiments.backtest.run import as_known, whole_year
 from experiments.record import Record, parser
 from meio_jax.config import Solver
 from meio_jax.dual.fixed import lagrangian
-from meio_jax.dual.implicit import targets_of
+from meio_jax.dual.frozen import targets_of
 from meio_jax.dual.rows import Rows, build_rows
 from meio_jax.dual.use import window_tolls
 from meio_jax.planner import softness_of, solve_problem

@@ -74,6 +74,8 @@ def compare(plan: Plan, tables: Tables) -> list[dict]:
     rows = []
     for row in plan.sensitivities(tables=tables).to_dict("records"):
         name, other, more = row["input"], examined, {}
+        if name == "items room":  # the bound does not see it
+            continue
         if name in NUDGES:
             other = examined._replace(tables=NUDGES[name][1](examined.tables))
         elif name.endswith(" room"):

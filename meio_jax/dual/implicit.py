@@ -16,7 +16,6 @@ where no price is about to become 0, or to leave it.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -25,8 +24,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from meio_jax.dual.fixed import lagrangian
-from meio_jax.dual.lagrangian import Prices, evaluate
-from meio_jax.dual.prices import PASSES, Dual, Point
+from meio_jax.dual.frozen import tilted
+from meio_jax.dual.prices import Dual, Point
 from meio_jax.dual.rows import Rows
 
 ROUNDS = 30  # of Newton's method at most
@@ -141,65 +140,6 @@ def prices_of(
     return lambda capacity, parts=(): solved(capacity, parts)
 
 
-def targets_of(
-    remake: Callable[[Any], Rows],
-    prices: Prices,
-    start: Float[Array, "chunks cells nodes"],
-    *,
-    stage: float,
-    softness: float,
-    flows: bool = True,
-    nudge: float = 1e-5,
-) -> Callable[[Any], Float[Array, "chunks cells nodes"]]:
-    """A group's targets at frozen prices as a function of what its rows are made of,
-    with a derivative in reverse; jax.jit goes through it.
-
-    Args:
-      remake: as for `prices_of`, of one group.
-      prices: money per unit of capacity, as for `evaluate`.
-      start: targets to search from.
-      stage: factor on the smoothing widths.
-      softness: temperature of the choice between nodes, money per unit.
-      flows: whether prices can bear on shipments.
-      nudge: of the charges for the derivative, money per unit.
-    """
-    common = {"stage": stage, "softness": softness, "flows": flows}
-
-    def search(rows, start):
-        kind = rows.atoms.dtype
-        found = evaluate(
-            rows, prices, start, jnp.asarray(stage, kind), jnp.asarray(softness, kind),
-            flows=flows, curved=False, passes=PASSES, tolerance=1e-11,
-        )  # fmt: skip
-        return found.target
-
-    @jax.custom_vjp
-    def solved(parts):
-        return search(remake(parts), start)
-
-    def forward(parts):
-        targets = solved(parts)
-        return targets, (parts, targets)
-
-    def backward(kept, cotangent):
-        parts, targets = kept
-        step = nudge / jnp.maximum(jnp.abs(cotangent).max(), 1e-300)
-
-        def slope(way):
-            tilt = way * cotangent
-            y = search(_tilted(remake(parts), tilt), targets)
-            cost = lambda parts: lagrangian(
-                _tilted(remake(parts), tilt), prices, y, **common
-            )
-            return jax.grad(cost)(parts)
-
-        apart = jax.tree.map(jnp.subtract, slope(step), slope(-step))
-        return (jax.tree.map(lambda x: x / (2 * step), apart),)
-
-    solved.defvjp(forward, backward)
-    return solved
-
-
 def _hosted(function):
     """The function for a callback: NumPy in and out, float64."""
 
@@ -212,10 +152,6 @@ def _hosted(function):
     return called
 
 
-def _tilted(rows: Rows, by) -> Rows:
-    return replace(rows, tilt=rows.tilt + by)
-
-
 def _step(dual: Dual, *along) -> float:
     """How far charges and prices are moved along a direction; 0 along none."""
     most = max(float(np.abs(x).max(initial=0)) for x in along)
@@ -224,7 +160,7 @@ def _step(dual: Dual, *along) -> float:
 
 def _moved(dual: Dual, price, targets, tilt, look):
     """The dual with charges moved, and its point there."""
-    rows = tuple(map(_tilted, dual.rows, tilt))
+    rows = tuple(map(tilted, dual.rows, tilt))
     other = dual.with_rows(rows)
     return other, other.at(price, targets, curved=False, tolerance=1e-11, **look)
 
@@ -256,7 +192,7 @@ def _parts_along(dual: Dual, made: Remake, parts, price, targets, tilt, look, al
         def cost(parts):
             return sum(
                 lagrangian(
-                    _tilted(rows, t), jnp.asarray(full[:, group.network.node]), y,
+                    tilted(rows, t), jnp.asarray(full[:, group.network.node]), y,
                     flows=dual.flows, **look,
                 )
                 for rows, t, y, group in zip(

@@ -160,8 +160,8 @@ def _late(run: Run):
         span = when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
         yield (
             "late", str(item), str(node), when[0], units, money,
-            f"{item} at {node}, {span}: {count(int(units), 'unit')} to be shipped come "
-            "too late, with all orders placed.",
+            f"{item} at {node}, {span}: {count(int(units), 'unit')} to be shipped "
+            f"{'comes' if units == 1 else 'come'} too late, with all orders placed.",
         )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose
 from test_dual import SMOOTH, case, top  # noqa: F401
 
 from meio_jax.dual.fixed import cell_costs, lagrangian
-from meio_jax.dual.implicit import prices_of, targets_of
+from meio_jax.dual.frozen import targets_of
+from meio_jax.dual.implicit import prices_of
 
 pytestmark = pytest.mark.usefixtures("case")
 

@@ -169,7 +169,9 @@ def _codes(table: pd.DataFrame, labels) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def targets_array(plan, problem, labels, place: str) -> tuple[np.ndarray, ...]:
+def targets_array(
+    plan, problem, labels, place: str, column: str = "order_up_to"
+) -> tuple[np.ndarray, ...]:
     """A plan's targets as arrays of each group, "items periods nodes", units.
 
     Args:
@@ -177,6 +179,7 @@ def targets_array(plan, problem, labels, place: str) -> tuple[np.ndarray, ...]:
       problem: the problem that it was made for.
       labels: its names.
       place: name of the plan in messages.
+      column: another one of its table of targets.
 
     Raises:
       InputError: the plan has items, nodes or periods that the problem has not, or
@@ -189,7 +192,7 @@ def targets_array(plan, problem, labels, place: str) -> tuple[np.ndarray, ...]:
         if len(strange):
             text = f"its targets have {name} '{strange.iloc[0]}', the tables have not"
             faults.append(_other(place, text))
-    values = table["order_up_to"].to_numpy(float)
+    values = table[column].to_numpy(float)
     full = np.full(
         [len(x) for x in (labels.items, labels.nodes, labels.periods)], np.nan
     )

@@ -178,10 +178,8 @@ def _coded(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     return found.loc[(found["item"] >= 0) & (found["period"] >= 0)]
 
 
-def _named(names, code) -> pd.Categorical:
-    """Names by position, which take no room."""
-    kept = list(dict.fromkeys(names))
-    return pd.Categorical.from_codes(code, kept)
+def _named(names, code) -> np.ndarray:
+    return np.array(names, object)[code]
 
 
 def _joined(parts, columns) -> pd.DataFrame:

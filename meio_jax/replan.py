@@ -38,12 +38,15 @@ from meio_jax.supply.chain import take_supply
 from meio_jax.supply.levels import charges_of
 from meio_jax.supply.plan import Below, SupplyPlan, plan_supply
 from meio_jax.tables import Tables
+from meio_jax.tables.echelons import bought_arrays
+from meio_jax.tables.hashing import place_of
 from meio_jax.tables.orders import (
     buys_table,
     depot_prices,
     item_targets,
     transfers_table,
 )
+from meio_jax.tables.outcome import targets_array
 from meio_jax.tables.supply import build_supply
 
 if TYPE_CHECKING:
@@ -121,11 +124,14 @@ class Replanner:
         self._evaluators = [
             Evaluator(coarse, k, self.sample) for k in range(len(self.coarse))
         ]
+        self._planned = (
+            self._saved(plan, place_of(plan.facts)) if len(plan.rations) else None
+        )
         self.curves: dict[tuple[str, float], Below] = {}
         self.best: dict[str, np.ndarray] = {}
         for group in problem.groups:
             if len(group.items):  # compiles
-                self(self.labels.items[group.items.position[0]], demand=1.0)
+                self(self.labels.items[group.items.position[0]], demand=1.001)
 
     def __call__(
         self,
@@ -147,11 +153,25 @@ class Replanner:
         begin = time.perf_counter()
         k, i = self._known(item, demand, on_hand or {})
         group, supply = self._one(k, i, demand, on_hand or {})
+        if demand == 1 and self._planned is not None:
+            below = take_below(self._planned[k], i)
+            made = self._supplied(group, supply, below)
+            return self._frames(item, k, i, below.targets, made, begin)
         if (item, demand) not in self.curves:
             self.curves[item, demand] = self._below(item, k, i, demand, group)
         below = self.curves[item, demand]
         made = self._supplied(group, supply, below)
         return self._frames(item, k, i, below.targets, made, begin)
+
+    def _saved(self, plan: Plan, place: str) -> tuple[Below, ...]:
+        """What fulfilment wants of all items, as the plan's tables say."""
+        labels, problem = self.labels, self.problem
+        bought = bought_arrays(plan, problem, labels, self.supplies, self.before)
+        sent = targets_array(plan, problem, labels, place, "cycle_stock")
+        return tuple(
+            Below(y, np.concatenate([b.along[-2:0:-1], b.along[:1]]), charges_of(g), s)
+            for y, b, g, s in zip(self.before, bought, self.coarse, sent, strict=True)
+        )
 
     def targets(self, item: str, *, demand: float = 1.0) -> Float[np.ndarray, "t n"]:
         """The item's whole targets by period and node of its group, and no more.
@@ -299,6 +319,15 @@ class Replanner:
             item, frame, buys_table(made, labels), transfers_table(made, labels),
             time.perf_counter() - begin,
         )  # fmt: skip
+
+
+def take_below(below: Below, item: int) -> Below:
+    """What fulfilment plans for one item."""
+    one = slice(item, item + 1)
+    return Below(
+        below.targets[one], below.rations[:, one], below.charges[:, one],
+        below.shipped[one],
+    )  # fmt: skip
 
 
 def copied(rows, charges: Float[np.ndarray, " copies"]):

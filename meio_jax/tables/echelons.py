@@ -54,8 +54,9 @@ def echelons_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
 def rations_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
     """Targets along the price of rationing: how a depot divides what is scarce.
 
-    A row is an item, a node that a depot supplies, a period and a price, money per unit
-    and period: the target there when a unit of the depot's stock is worth so much. The
+    A row is an item, a node, a period and a price, money per unit and period: the
+    target there when a unit of stock at its source is worth so much; the source is
+    empty where no depot leads to the node. The
     depot finds the price at which targets add up to what there is, and sends what nodes
     are short of them. At no price they are the plan's; at one above all these nothing
     is sent.
@@ -66,18 +67,18 @@ def rations_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
     """
     parts = []
     for made in plan.groups:
-        source, curve = made.ways.source, made.curve
+        depots, curve = (*labels.depots, ""), made.curve
+        source = np.append(made.supply.depot, len(depots) - 1)[made.ways.source]
         inner = curve.target[1:-1].transpose(1, 3, 2, 0)  # items nodes periods points
-        i, n, t, k = np.nonzero(
-            np.broadcast_to((source >= 0)[:, :, None, None], inner.shape)
-        )
+        inner = inner if len(labels.depots) else inner[:0]
+        i, n, t, k = np.indices(inner.shape).reshape(4, -1)
         node = made.group.network.node[n]
         parts.append(
             {
                 "item": _named(labels.items, made.group.items.position[i]),
                 "node": _named(labels.nodes, node),
                 "period": _named(labels.periods, t),
-                "source": _named(labels.depots, made.supply.depot[source[i, n]]),
+                "source": _named(depots, source[i, n]),
                 "price": curve.price[i, 1 + k],
                 "order_up_to": inner[i, n, t, k],
             }
@@ -124,12 +125,7 @@ def _group(level, ration, place, supply: Supply, nodes, count: int, y) -> Bought
     offer = np.full(len(y), -1)
     share, levels = np.zeros((len(y), len(supply.depot))), np.zeros(y.shape[:2])
     share[i, d], levels[i, t] = here["share"], here["echelon_level"]
-    offers = supply.offers
-    for row in here.assign(row=i).drop_duplicates("row").itertuples():
-        own = np.flatnonzero((offers.item == row.row) & (offers.vendor == row.vendor))
-        far = np.abs(offers.unit_cost[own] - row.unit_cost)
-        far = far + np.abs(offers.lead[own].mean(axis=1) - row.lead_time)
-        offer[row.row] = own[far.argmin()]
+    offer[i] = _offers(supply.offers, i, here)
     at = np.full(count, -1)
     at[nodes] = np.arange(len(nodes))
     here = ration[(place[ration["item"]] >= 0) & (at[ration["node"]] >= 0)]
@@ -142,6 +138,28 @@ def _group(level, ration, place, supply: Supply, nodes, count: int, y) -> Bought
     along[1 + rank, i, t, n] = here["order_up_to"]
     along[-1] = y
     return Bought(offer, levels, source, share, along)
+
+
+def _offers(offers, item, rows: pd.DataFrame) -> np.ndarray:
+    """The offer of each row: of its item and vendor, the nearest in cost and time."""
+    key = lambda i, v: np.asarray(i) * (1 + int(offers.vendor.max(initial=0))) + v
+    own = key(offers.item, offers.vendor)
+    order = np.argsort(own, kind="stable")
+    want = key(item, rows["vendor"].to_numpy())
+    first, last = (
+        np.searchsorted(own[order], want, side) for side in ("left", "right")
+    )
+    best, least = np.full(len(want), -1), np.full(len(want), np.inf)
+    cost, lead = rows["unit_cost"].to_numpy(), rows["lead_time"].to_numpy()
+    wait = offers.lead.mean(axis=1)
+    for k in range(int((last - first).max(initial=0))):
+        there = first + k < last
+        tried = order[np.where(there, first + k, 0)]
+        far = np.abs(offers.unit_cost[tried] - cost)
+        far = far + np.abs(wait[tried] - lead)
+        nearer = there & (far < least)
+        best, least = np.where(nearer, tried, best), np.where(nearer, far, least)
+    return best
 
 
 def _coded(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -160,10 +178,8 @@ def _coded(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     return found.loc[(found["item"] >= 0) & (found["period"] >= 0)]
 
 
-def _named(names, code) -> pd.Categorical:
-    """Names by position, which take no room."""
-    kept = list(dict.fromkeys(names))
-    return pd.Categorical.from_codes(code, kept)
+def _named(names, code) -> np.ndarray:
+    return np.array(names, object)[code]
 
 
 def _joined(parts, columns) -> pd.DataFrame:

@@ -120,21 +120,18 @@ def _check_stranded(sheet: Sheet, clean: Tables, journal: Journal) -> None:
             seen.update(fresh)
             open_ += fresh
         useful[node] = set().union(*(takes.get(n, set()) for n in seen))
-    size = dict(zip(items["item"], items["size_class"], strict=True))
+    classes = sorted(set(items["size_class"]))
+    some = [[c in useful.get(name, classes) for c in classes] for name in names]
+    fine = np.c_[np.array(some, bool), np.ones(len(names), bool)]  # items not known
+    size = pd.Index(classes).get_indexer(pd.Index(items["size_class"]))
+    cells = sheet.text["item"]
+    own = np.append(size, -1)[cells.positions(items["item"].tolist())]
     held = np.nan_to_num(sheet.filled("on_hand")) + sheet.filled("on_order")
-    cells, fine = sheet.text["item"], {}
-    bad = []
-    for row in np.flatnonzero(held > 0).tolist():
-        key = names[sheet.text["node"].codes[row]], size.get(cells[row])
-        if key not in fine:
-            unknown = key[0] not in useful or key[1] is None  # noted already
-            fine[key] = unknown or key[1] in useful[key[0]]
-        if not fine[key]:
-            bad.append(row)
+    bad = np.flatnonzero((held > 0) & ~fine[sheet.text["node"].codes, own])
     journal.rows(
         "W45",
         "inventory.node",
-        np.array(bad, np.int64),
+        bad,
         sheet.place,
         lambda row: (
             f"{held[row]:,.6g} units of '{shown(cells[row])}' at "

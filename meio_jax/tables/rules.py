@@ -77,16 +77,21 @@ def _check_offers(sheet: Sheet, journal: Journal) -> None:
 
 def _check_observed(sheet: Sheet, vendors: Sheet, journal: Journal) -> None:
     """Warns of lead times of items that their vendor does not offer."""
-    pairs = lambda x: [(x.text["vendor"][k], x.text["item"][k]) for k in range(len(x))]
-    offered = set(pairs(vendors))
-    known = {vendor for vendor, _ in offered}
+    names = [vendors.text[column].used() for column in ("vendor", "item")]
+
+    def pairs(of: Sheet):
+        at = [
+            of.text[c].positions(n)
+            for c, n in zip(("vendor", "item"), names, strict=True)
+        ]
+        return at[0] * (1 + len(names[1])) + at[1], at[0] >= 0
+
+    own, known = pairs(sheet)
+    strange = known & ~sheet.text["item"].empty() & ~np.isin(own, pairs(vendors)[0])
     journal.rows(
         "W44",
         "lead_times.item",
-        np.array(
-            [k for k, (vendor, item) in enumerate(pairs(sheet))
-             if item and vendor in known and (vendor, item) not in offered], np.int64
-        ),
+        np.flatnonzero(strange),
         sheet.place,
         lambda row: (
             f"vendor '{shown(sheet.text['vendor'][row])}' does not offer item "

@@ -56,6 +56,8 @@ def make_plan(folder, seed: int = 0) -> Plan:
     keys = [(i, n, w) for i in ITEMS for n in NODES for w in WEEKS]
     targets = pd.DataFrame(keys, columns=pd.Index(["item", "node", "period"]))
     targets["order_up_to"] = rng.integers(0, 30, len(keys)).astype(float)
+    targets["correction"] = rng.uniform(0, 0.2, len(keys))
+    targets.loc[targets["item"] == "B", "correction"] = 0.0
     targets["held_by"] = "economics"
     fixed = targets.index[keys.index(("A", "WEST", WEEKS[1]))]
     targets.loc[fixed, ["order_up_to", "held_by"]] = 7.0, "fixed"

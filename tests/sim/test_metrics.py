@@ -74,6 +74,8 @@ RECORD = Record(
     np.array([[4.0, 6], [8, 6]]),
     np.array([[5.0, 11], [7, 9]]),
     np.zeros(2, bool),
+    np.zeros((3, 0, 2, 2)),
+    np.zeros((2, 2)),
 )
 
 EXPECTED = {

@@ -511,7 +511,7 @@ class _Run:
         dual.rows = tuple(tilted)
 
     def _bound_prices(self, state, prices, dear):
-        """Prices to prove a bound at: of exact rounds or corrections, near the
+        """Prices to prove a bound at: of exact rounds or corrections, which are near the
         exact dual's; else of the tree kernel without lifts, which raise prices above
         what it asks for."""
         lifts, near = self._lifts(), any(x.any() for x in self.tilts)

@@ -253,7 +253,7 @@ class _Run:
         self.prepare()
         dual = self.dual
         state, free_value = self._ascend(self._start())
-        dear = self._dear()
+        self.climbed, self.plain, dear = state, dual.rows, self._dear()
         if not any(map(len, dear)):
             state = self._corrected(state)
         price, wanted = self._sharpen(state, dear)
@@ -511,20 +511,20 @@ class _Run:
         dual.rows = tuple(tilted)
 
     def _bound_prices(self, state, prices, dear):
-        """Prices to prove a bound at: of exact rounds or corrections, which are near the
-        exact dual's; else of the tree kernel without lifts, which raise prices above
-        what it asks for."""
-        lifts, near = self._lifts(), any(x.any() for x in self.tilts)
-        known = near or any(map(len, dear)) or max(lifts) == 1
-        if known or not self.dual.limited.size:
+        """Prices to prove a bound at: those of exact rounds, else of the tree kernel
+        without lifts, which raise prices above what the exact dual asks for."""
+        lifts = self._lifts()
+        if any(map(len, dear)) or max(lifts) == 1 or not self.dual.limited.size:
             return prices
+        tilted, self.dual.rows = self.dual.rows, self.plain
         self._lift([1.0] * len(lifts))
         last = replace(self.method, stages=self.method.stages[-1:])
-        price = state.point.price / max(lifts)
+        price = self.climbed.point.price / max(lifts)
         if self.begun:
             price = self.dual.gather(self.begun.bound_prices)
         start = last.init(self.dual, price, state.point.targets)
         found = self._climb(last, start, max(self._most() // 2, 2), "certify")
+        self.dual.rows = tilted
         self._lift(lifts)
         return self.dual.spread(found.point.price)
 

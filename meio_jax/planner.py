@@ -52,6 +52,7 @@ LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 STEPS = 4  # of the ascent in a round of corrections
+LEAST_RENT = 0.2  # of what a unit is charged, that corrections leave of it
 
 
 def solve_problem(
@@ -232,9 +233,8 @@ class _Run:
         first, last = self.crew.own(-(-items // chunk_items()))
         if (last - first) * one <= allowed:
             return draw()
-        each = (
-            max(int(allowed / 2 / one) // hands, 1) * hands
-        )  # one is drawn beside the last
+        # one is drawn beside the last
+        each = max(int(allowed / 2 / one) // hands, 1) * hands
         nodes = len(self.planning.groups[k].network.node)
         return Streamed(lambda a, b: draw(a, b, each), last - first, each, nodes)
 
@@ -432,7 +432,11 @@ class _Run:
 
     def _misfit(self, state):
         """Half of what the slopes of greedy fulfilment are above those of the tree
-        kernel, at the targets and prices of a state; by group."""
+        kernel, at the targets and prices of a state; by group.
+
+        A share of what a unit is charged is left to it: with nothing to pay, a node
+        would stock without end where others ask less of it than they do now.
+        """
         prices, found = self.dual.spread(state.point.price), []
         for k, (group, k3) in enumerate(
             zip(self.planning.groups, self.quick, strict=True)
@@ -443,7 +447,10 @@ class _Run:
             y = self._unchunk(state.point.targets[k], k)
             slope = greedy_slopes(k3, y, window_tolls(own, k3.window), worth)
             seen = self._unchunk(state.point.tree_slope[k], k)
-            found.append((slope + stock + ship.mean(axis=2) - seen) / 2)
+            charge = stock + ship.mean(axis=2)
+            least = -(1 - LEAST_RENT) * (items.holding[:, None] + charge)
+            more = (slope + charge - seen) / 2
+            found.append(np.maximum(more, least - self.tilts[k]))
         return found
 
     def _keep_room(self, state, swing, share: float) -> None:
@@ -944,10 +951,8 @@ def softness_of(problem: Problem) -> float:
 def coarse_group(group: Group, limit: int = CLASSES) -> Group:
     """The group with no more than `limit` demand classes."""
     network, items = group.network, group.items
-    regions = (
-        int(max(network.part_region.max(), group.demand.region.max(initial=0))) + 1
-    )
-    regional = np.bincount(group.demand.region, group.demand.quantity, regions)
+    demand = group.demand
+    regional = np.bincount(demand.region, demand.quantity, group.regions)
     volume = np.bincount(
         network.part_class,
         network.part_share * regional[network.part_region],

@@ -136,6 +136,21 @@ class Group(eqx.Module):
     waits: bool = eqx.field(static=True, default=False)
     due: Float[np.ndarray, "items periods nodes"] | None = None
 
+    @property
+    def regions(self) -> int:
+        """One more than the last region that demand or a class names."""
+        named = self.network.part_region, self.demand.region
+        return 1 + int(max(x.max(initial=0) for x in named))
+
+    @property
+    def at_home(self) -> Float[np.ndarray, "regions nodes"]:
+        """Share of the demand of a region whose nearest building is a node."""
+        network = self.network
+        share = np.zeros((self.regions, len(network.node)))
+        home = network.home[network.part_class]
+        np.add.at(share, (network.part_region, home), network.part_share)
+        return share
+
 
 class Problem(eqx.Module):
     """Everything that the planner needs to know.

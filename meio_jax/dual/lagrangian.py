@@ -124,33 +124,17 @@ def _on_device(
 
     def chunk(part):
         item, cell = part
-        cost = jax.vmap(serve_cost, (None, 0, 0))(
-            rows.services, item["weight"], item["late_cost"]
-        )
-        cost = cost - item["holding"][:, :, None]
-        charge, toll = jax.vmap(lambda v, h: charges(rows.window, v, h, prices))(
-            item["volume"], item["holding"]
-        )
+        charge, toll, steps, own = priced(rows, item, prices)
         periods = charge.shape[1]
-        steps = jax.vmap(lambda c, p: service_levels(c, p, rows.ring, rows.levels))(
-            cost, item["penalty"]
-        )
-        own = jnp.take_along_axis(cost, rows.home[None, None, :], axis=1)[:, 0]
-        weights = partial(home_weights, rows, softness)
-        volume = item["mean"].sum(axis=2).mean(axis=1)
-        back: Any = None  # of shipments, where prices bear on them
         if flows:
-            per_regime = jax.vmap(weights, (0, None, None, None, None, 0))
-            per_cell = jax.vmap(per_regime, (0, None, None, None, None, 0))
-            of_toll = lambda toll: jax.vmap(per_cell)(
-                toll, steps, own, item["slot"], volume, item["mean"]
-            )
+            of_toll = partial(weights_at, rows, item, softness, steps, own)
             (base, drop), back = jax.vjp(of_toll, toll)
         else:
             free = jnp.zeros_like(toll[:, 0, 0])
             back = lambda _: (jnp.zeros_like(toll),)
-            base, drop = jax.vmap(weights)(
-                free, steps, own, item["slot"], volume, item["mean"].sum(axis=(1, 2))
+            volume, mean = item["mean"].sum(axis=2).mean(axis=1), item["mean"]
+            base, drop = jax.vmap(partial(home_weights, rows, softness))(
+                free, steps, own, item["slot"], volume, mean.sum(axis=(1, 2))
             )
             drop = jnp.broadcast_to(
                 drop[:, None, None],
@@ -158,9 +142,7 @@ def _on_device(
             )
         drop = by_pool(drop)
         join = lambda x: x.reshape(-1, *x.shape[2:])
-        pull = PULL * stage * jnp.repeat(item["holding"], periods, axis=0)
-        near = cell["anchor"] + 0.1 * cell["anchor"].sum(axis=1, keepdims=True)
-        pull = pull / (near + 0.5)
+        pull = pull_of(item, cell, stage, periods)
         tilted = join(charge) + cell["tilt"]
         search = partial(
             minimise, rows.shape, passes=passes, tolerance=tolerance, hinges=rows.hinges
@@ -227,6 +209,38 @@ def _on_device(
     residual = over_items(residual.max(), mesh, most=True)
     value, use, bend, looks = sums
     return Evaluation(value, target, sent, slope, use, bend, residual, looks / chunks)
+
+
+def priced(rows: Rows, item, prices):
+    """Of the items of a chunk: charges on targets and window shipments, service levels,
+    and what the node nearest to a class saves, before tolls."""
+    cost = jax.vmap(serve_cost, (None, 0, 0))(
+        rows.services, item["weight"], item["late_cost"]
+    )
+    cost = cost - item["holding"][:, :, None]
+    charge, toll = jax.vmap(lambda v, h: charges(rows.window, v, h, prices))(
+        item["volume"], item["holding"]
+    )
+    steps = jax.vmap(lambda c, p: service_levels(c, p, rows.ring, rows.levels))(
+        cost, item["penalty"]
+    )
+    own = jnp.take_along_axis(cost, rows.home[None, None, :], axis=1)[:, 0]
+    return charge, toll, steps, own
+
+
+def weights_at(rows: Rows, item, softness, steps, own, toll):
+    """`home_weights` of every item, period and regime of a chunk."""
+    weights = partial(home_weights, rows, softness)
+    per_regime = jax.vmap(weights, (0, None, None, None, None, 0))
+    per_cell = jax.vmap(per_regime, (0, None, None, None, None, 0))
+    volume = item["mean"].sum(axis=2).mean(axis=1)
+    return jax.vmap(per_cell)(toll, steps, own, item["slot"], volume, item["mean"])
+
+
+def pull_of(item, cell, stage, periods: int):
+    """Curvature of the pull to its anchor, of every cell and node of a chunk."""
+    near = cell["anchor"] + 0.1 * cell["anchor"].sum(axis=1, keepdims=True)
+    return PULL * stage * jnp.repeat(item["holding"], periods, axis=0) / (near + 0.5)
 
 
 def by_pool(drop: Float[Array, "*cells regimes pools buckets"]):

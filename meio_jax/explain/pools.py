@@ -18,9 +18,6 @@ from meio_jax.dual.lagrangian import by_pool, charges
 from meio_jax.dual.rows import Rows
 from meio_jax.kernels.cost import bucket_drops, serve_cost, service_levels
 
-LEAST = 0.05  # share of a charge; a correction that leaves less, or nothing to stop at,
-# is left to the last step
-
 
 class Stage(NamedTuple):
     """Charges and weights with some of the influences.
@@ -79,8 +76,7 @@ def stage(
     drop = jax.vmap(jax.vmap(weights))(toll)
     if lifted:  # tolls are paid once
         drop = drop + (rows.lift - 1) * weights(jnp.zeros_like(toll[0, 0]))
-        tilted = charge + rows.tilt[0]
-        charge = jnp.where(tilted > LEAST * charge, tilted, charge)
+        charge = charge + rows.tilt[0]
     return Stage(charge, by_pool(drop))
 
 

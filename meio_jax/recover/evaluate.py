@@ -238,6 +238,14 @@ def by_regime(slots, constants, longest, regimes):
     return demand, share[: demand.shape[3]]
 
 
+def pair_pay(services, node, klass, used, weight, late_cost):
+    """What a unit of each item costs on each pair of a node and a class in the order of
+    fulfilment, "pairs items"; inf for pairs not used."""
+    pair = tuple(x[node, klass][:, None] for x in services)
+    pay = serve_cost(pair, weight[None, :], late_cost[None, :])
+    return jnp.where(used[:, None], pay, jnp.inf)
+
+
 @partial(jax.jit, static_argnames=("longest", "regimes"))
 def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, regimes):
     _, _, home, _, _, klass, node, used, *services = constants
@@ -251,9 +259,7 @@ def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, reg
 
     def period(part):  # and regime
         demand, target, klass, node, used = part
-        pair = tuple(x[node, klass][:, None] for x in services)
-        pay = serve_cost(pair, weight[None, :], late_cost[None, :])
-        pay = jnp.where(used[:, None], pay, jnp.inf)
+        pay = pair_pay(services, node, klass, used, weight, late_cost)
         full = jnp.broadcast_to(target.T[:, :, None], (nodes, *demand.shape[::2]))
         by_class = jnp.moveaxis(demand, 1, 0)  # classes items scenarios
         done = fulfill(full, by_class, klass, node, pay, penalty, keep, expected)

@@ -42,19 +42,14 @@ def swings(problem: Problem, sample: Sample) -> tuple[np.ndarray, ...]:
 def _loads(problem: Problem, group: Group, sample: Sample):
     """Volume of each node's home demand in the first period of each scenario, as a
     multiple of its mean."""
-    network, demand = group.network, group.demand
-    slot = sample.slot[:, 0]
-    regions = int(max(network.part_region.max(), demand.region.max(initial=0))) + 1
+    demand, slot = group.demand, sample.slot[:, 0]
     slots = int(max(slot.max(), demand.slot.max(initial=0))) + 1
     item = np.repeat(np.arange(len(group.items)), np.diff(demand.start))
-    volume = np.zeros((slots, regions))
+    volume = np.zeros((slots, group.regions))
     np.add.at(
         volume, (demand.slot, demand.region), demand.quantity * group.items.volume[item]
     )
-    share = np.zeros((regions, len(network.node)))
-    home = network.home[network.part_class]
-    np.add.at(share, (network.part_region, home), network.part_share)
-    load = (volume @ share)[slot].T * sample.factor[:, 0]
+    load = (volume @ group.at_home)[slot].T * sample.factor[:, 0]
     mean = load @ sample.weight
     return np.where(mean[:, None] > 0, load / np.maximum(mean, 1e-300)[:, None], 1.0)
 

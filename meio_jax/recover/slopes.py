@@ -8,9 +8,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float
 
-from meio_jax.kernels.cost import serve_cost
 from meio_jax.kernels.fulfill import fulfill
-from meio_jax.recover.evaluate import Evaluator, by_regime
+from meio_jax.recover.evaluate import Evaluator, by_regime, pair_pay
 
 GOLDEN, PLASTIC = 0.6180339887, 0.7548776662  # steps of an even spread in two axes
 
@@ -65,9 +64,7 @@ def _slopes(
     def period(part):  # and regime
         demand, target, worth, klass, node, used = part
         demand = jnp.moveaxis(demand, 1, 0)  # classes items scenarios
-        pair = tuple(x[node, klass][:, None] for x in services)
-        pay = serve_cost(pair, weight[None, :], late_cost[None, :])
-        pay = jnp.where(used[:, None], pay, jnp.inf)
+        pay = pair_pay(services, node, klass, used, weight, late_cost)
 
         def money(target):
             first = lax.stop_gradient(jnp.maximum(0.5 - target, 0))

@@ -127,20 +127,15 @@ def home_volume(group: Group, sample: Sample) -> Float[np.ndarray, "items nodes"
       group: items, network and demand.
       sample: the scenarios that the planner was given.
     """
-    network, demand = group.network, group.demand
-    regions = max(network.part_region.max(), demand.region.max(initial=0)) + 1
-    periods = sample.lead[0].shape[1]
+    demand, periods = group.demand, sample.lead[0].shape[1]
     slots = max(sample.slot.max(), demand.slot.max(initial=0)) + 1
     weight = sample.weight[:, None] * sample.factor
     used = np.zeros(slots)
     np.add.at(used, sample.slot[:, :periods], weight[:, :periods])
     item = np.repeat(np.arange(len(group.items)), np.diff(demand.start))
-    units = np.zeros((len(group.items), regions))
+    units = np.zeros((len(group.items), group.regions))
     np.add.at(units, (item, demand.region), demand.quantity * used[demand.slot])
-    share = np.zeros((regions, len(network.node)))
-    home = network.home[network.part_class]
-    np.add.at(share, (network.part_region, home), network.part_share)
-    return units @ share
+    return units @ group.at_home
 
 
 def assorted(problem: Problem, sample: Sample) -> Problem:

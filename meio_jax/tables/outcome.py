@@ -166,6 +166,7 @@ def _codes(table: pd.DataFrame, labels) -> dict[str, np.ndarray]:
         for name, known in (
             ("item", labels.items), ("node", labels.nodes), ("period", labels.periods),
         )
+        if name in table
     }  # fmt: skip
 
 
@@ -222,10 +223,8 @@ def kept_free(plan, labels) -> np.ndarray:
     """
     table = plan.prices[plan.prices["resource"] == "storage"]
     found = np.zeros((len(labels.nodes), len(labels.periods)))
-    node, period = (
-        pd.Index(list(map(str, names))).get_indexer(table[column].astype(str))
-        for column, names in (("node", labels.nodes), ("period", labels.periods))
-    )
+    codes = _codes(table, labels)
+    node, period = codes["node"], codes["period"]
     known = (node >= 0) & (period >= 0)
     found[node[known], period[known]] = table["kept_free"].to_numpy(float)[known]
     return found

@@ -121,7 +121,7 @@ def plan_examined(
     def hold(place) -> None:
         resources, nodes, periods = (tuple(map(str, axis)) for axis in names)
         reached[:] = [
-            Checkpoint(config.problem.name, mark, resources, nodes, periods, *place)
+            Checkpoint(config.problem.name, mark, resources, nodes, periods, *place[:5])
         ]
         if keep is not None:
             keep(reached[0])
@@ -129,7 +129,7 @@ def plan_examined(
     refiner = _Refiner(problem, sample, config) if config.refine.steps else None
     solution = solve_problem(
         problem, sample, config.solver, callback,
-        start=_place(start, problem, names), keep=hold, refine=refiner,
+        start=_place(start, problem, labels, previous), keep=hold, refine=refiner,
         charges=charges, joint=jax.process_count() > 1,
     )  # fmt: skip
     rows = solution.targets, solution.rations, charges, solution.outcomes
@@ -410,19 +410,26 @@ def _begin(start: Plan | str | Path | None):
     return begin, load(folder) if (folder / "run.json").is_file() else None
 
 
-def _place(start: Checkpoint | None, problem, names):
-    """Where the ascent begins: the prices of a checkpoint at the problem's names."""
+def _place(start: Checkpoint | None, problem, labels, previous: Plan | None):
+    """Where the ascent begins: the prices of a checkpoint, and the corrections of the
+    plan that it is of, at the problem's names."""
     from meio_jax.solution import Place
+    from meio_jax.tables.outcome import corrections, kept_free
 
     if start is None:
         return None
+    names = resource_names(problem.regimes), labels.nodes, labels.periods
     found = start.matched(*names)
     if found is None:
         text = f"knows {_few(start.nodes)} in {_few(start.periods)}, the tables"
         text += f" {_few(names[1])} in {_few(names[2])}: no capacity is in both"
         hint = "Start from a plan of these nodes and periods, or without one"
         raise InputError(Faults([Fault("error", "R02", "start", text, hint)]))
-    return Place(*found, start.stage, start.evaluations, start.lifts)
+    place = Place(*found, start.stage, start.evaluations, start.lifts)
+    if previous is None or "correction" not in previous.targets:
+        return place
+    tilts = corrections(previous, problem, labels)
+    return place._replace(tilts=tilts, kept=kept_free(previous, labels))
 
 
 def _few(words) -> str:

@@ -91,6 +91,10 @@ def repeated(outcome: Outcome, periods: int) -> Outcome:
     )
 
 
+def _mean(axis: int):
+    return lambda x: x.mean(axis=axis, keepdims=True)
+
+
 class Horizon:
     """Takes what is asked for all periods to the one that is solved, and back."""
 
@@ -106,14 +110,18 @@ class Horizon:
 
     def start(self, place: Place | None) -> Place | None:
         """Prices of a period: the mean over those of all."""
-        return place and self._place(place, lambda x: x.mean(axis=2, keepdims=True))
+        return place and self._place(place, _mean)
 
     def keep(self, keep):
-        return keep and (lambda place: keep(self._place(place, self._over(2))))
+        return keep and (lambda place: keep(self._place(place, self._over)))
 
     def _place(self, place: Place, change) -> Place:
-        prices, proven = change(place.prices), change(place.bound_prices)
-        return place._replace(prices=prices, bound_prices=proven)
+        prices, each = change(2), change(1)
+        return place._replace(
+            prices=prices(place.prices), bound_prices=prices(place.bound_prices),
+            tilts=tuple(map(each, place.tilts)),
+            kept=None if place.kept is None else each(place.kept),
+        )  # fmt: skip
 
     def refine(self, refine: Refine | None) -> Refine | None:
         if refine is None:

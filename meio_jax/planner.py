@@ -52,6 +52,7 @@ LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 STEPS = 4  # of the ascent in a round of corrections
+SETTLED = 0.02  # of cost: corrections by less than this are the last
 LEAST_RENT = 0.2  # of what a unit is charged, that corrections leave of it
 
 
@@ -104,7 +105,7 @@ def solve_problem(
                 return found
             start = Place(
                 found.prices, found.bound_prices, evaluations=found.evaluations,
-                lifts=found.lifts,
+                lifts=found.lifts, tilts=found.tilts, kept=found.kept,
             )  # fmt: skip
         return solve(problem, callback=callback, start=start, keep=keep, refine=refine)
 
@@ -252,9 +253,13 @@ class _Run:
         """Every phase."""
         self.prepare()
         dual = self.dual
-        state, free_value = self._ascend(self._start())
-        self.climbed, self.plain, dear = state, dual.rows, self._dear()
-        if not any(map(len, dear)):
+        point = self._start()
+        self.plain = dual.rows
+        if self._corrects() and self.begun and self.begun.tilts:
+            self._bring(self.begun.tilts, self.begun.kept)
+        state, free_value = self._ascend(point)
+        self.climbed, dear = state, self._dear()
+        if self._corrects() and not any(map(len, dear)):
             state = self._corrected(state)
         price, wanted = self._sharpen(state, dear)
         prices = dual.spread(price)
@@ -406,29 +411,50 @@ class _Run:
         """
         dual, last = self.dual, replace(self.method, stages=self.method.stages[-1:])
         swing = swings(self.given, self.sample)
-        rounds = self.options.corrections if self.options.calibrate else 0
-        for count in range(rounds):
+        warm = any(map(np.any, self.tilts))
+        for count in range(self.options.corrections):
             self._watch()
             if self._stop():
                 break
-            self._keep_room(state, swing, 0.5 if count else 1.0)
+            self._keep_room(state, swing, 0.5 if count or warm else 1.0)
             more = self._misfit(state)
-            self.tilts = [a + b for a, b in zip(self.tilts, more, strict=True)]
-            dual.rows = tuple(
-                with_charge(rows, self._chunk(x, k).astype(rows.lift.dtype))
-                for k, (rows, x) in enumerate(zip(dual.rows, more, strict=True))
-            )
+            targets = self._whole(state.point.targets)
+            moved = sum(np.abs(a * y).sum() for a, y in zip(more, targets, strict=True))
+            self._add(more)
             state = last.init(dual, state.point.price, state.point.targets)
             for _ in range(STEPS):
                 if last.terminate(dual, state):
                     break
                 state = last.step(dual, state)
-            y = self._whole(state.point.targets)
-            extra = sum(
-                float((a * b).sum()) for a, b in zip(self.tilts, y, strict=True)
-            )
-            self._say("correct", state.point.value - extra, state)
+            self._say("correct", state.point.value, state)
+            if moved < SETTLED * abs(state.point.value):
+                break
         return state
+
+    def _corrects(self) -> bool:
+        """Whether targets are to fit greedy fulfilment in rounds: where none are solved
+        exactly, and slopes are calibrated; from others the rounds run away."""
+        options = self.options
+        exact = self._small() or options.polish > 0
+        return options.corrections > 0 and options.calibrate and not exact
+
+    def _bring(self, tilts, kept) -> None:
+        """Begins with the corrections and the room of an earlier plan."""
+        self._add(tilts)
+        self._hold_free(kept)
+
+    def _add(self, more) -> None:
+        """Adds to what targets are charged, money per unit, by group."""
+        self.tilts = [a + b for a, b in zip(self.tilts, more, strict=True)]
+        self.dual.rows = tuple(
+            with_charge(rows, self._chunk(x, k).astype(rows.lift.dtype))
+            for k, (rows, x) in enumerate(zip(self.dual.rows, more, strict=True))
+        )
+
+    def _added(self, state) -> float:
+        """What corrections charge the targets of a state: no part of their cost."""
+        y = self._whole(state.point.targets)
+        return sum(float((a * b).sum()) for a, b in zip(self.tilts, y, strict=True))
 
     def _misfit(self, state):
         """Half of what the slopes of greedy fulfilment are above those of the tree
@@ -463,7 +489,10 @@ class _Run:
             )
         )
         wanted = room_kept(self.given, swing, self.sample.weight, shipped, prices[0])
-        self.kept = self.kept + share * (wanted - self.kept)
+        self._hold_free(self.kept + share * (wanted - self.kept))
+
+    def _hold_free(self, kept) -> None:
+        self.kept = kept
         self.problem, self.planning = map(
             self._with_room, (self.problem, self.planning)
         )
@@ -909,6 +938,8 @@ class _Run:
 
     def _say(self, phase, value, state, over=None, price=None) -> None:
         price = state.point.price if price is None else price
+        if phase in ("ascend", "correct") and any(map(np.any, self.tilts)):
+            value -= self._added(state)
         now = residuals(self.dual, state.point)
         seen = residuals(self.dual, state.evaluated)
         line = Progress(

@@ -105,6 +105,9 @@ class Place(NamedTuple):
       evaluations: of the full dual so far.
       lifts: factor of each group on the tree kernel's cost of a shortage; none where
         they are to be measured.
+      tilts: of each group, what corrections added to the charges of targets, money per
+        unit; none where rounds of correction begin from nothing.
+      kept: storage kept free, volume; None where `tilts` are none.
     """
 
     prices: Float[np.ndarray, "resources nodes periods"]
@@ -112,6 +115,8 @@ class Place(NamedTuple):
     stage: int = 0
     evaluations: int = 0
     lifts: tuple[float, ...] = ()
+    tilts: tuple[Float[np.ndarray, "items periods nodes"], ...] = ()
+    kept: Float[np.ndarray, "nodes periods"] | None = None
 
 
 Callback = Callable[[Progress], bool | None]

@@ -214,6 +214,23 @@ def targets_array(
     return tuple(out)
 
 
+def corrections(plan, problem, labels) -> tuple[np.ndarray, ...]:
+    """What corrections added to the charges of targets, by group, "items periods
+    nodes", money per unit; 0 for names that it does not know.
+
+    Args:
+      plan: the plan.
+      problem: the problem at hand.
+      labels: its names.
+    """
+    codes = _codes(plan.targets, labels)
+    places = np.stack([codes[name] for name in ("item", "period", "node")])
+    known = (places >= 0).all(axis=0)
+    full = np.zeros([len(x) for x in (labels.items, labels.periods, labels.nodes)])
+    full[tuple(places[:, known])] = plan.targets["correction"].to_numpy(float)[known]
+    return tuple(full[g.items.position][:, :, g.network.node] for g in problem.groups)
+
+
 def kept_free(plan, labels) -> np.ndarray:
     """Storage that a plan keeps free, "nodes periods", volume; 0 at other names.
 

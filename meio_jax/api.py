@@ -267,7 +267,8 @@ def simulate(
     bind on every path. Baselines decide on the scenarios that the plan was made on.
 
     Args:
-      tables: the tables, or the folder that holds them.
+      tables: the tables, or the folder that holds them. What-ifs that the first plan is
+        the answer to are made of them.
       policies: plans, their run folders, or baselines from `meio.policies`, the
         reference of all differences first.
       paths: fresh paths of demand and lead times.
@@ -285,10 +286,10 @@ def simulate(
     """
     from meio_jax.runs import read_policies, simulate_examined
 
+    policies = [_loaded(p) for p in policies]
+    plans = [p.facts for p in policies if isinstance(p, Plan)]
     if config is None:
-        policies = [_loaded(p) for p in policies]
-        plans = [p for p in policies if isinstance(p, Plan)]
-        config = from_facts(plans[0].facts) if plans else Config()
+        config = from_facts(plans[0]) if plans else Config()
     given = {"paths": paths, "seed": seed}
     config = replace(
         config,
@@ -298,7 +299,8 @@ def simulate(
     )
     if not isinstance(tables, Tables):
         tables = read(tables)
-    examined = examine(tables, config)
+    made = plans[0].get("what_if", ()) if plans else ()
+    examined = examine(with_changes(tables, config, made), config)
     if examined.faults.errors:
         raise InputError(examined.faults)
     chosen = read_policies(policies, config.solver)

@@ -155,12 +155,10 @@ def simulate(
     if not folder.is_dir():
         raise _Refusal(f"{folder}: the tables are no longer there; give --tables DIR")
     import meio_jax as meio
-    from meio_jax.tables.change import with_changes
 
-    log, made = _Log(), plans[0].facts.get("what_if", ())
-    found = with_changes(meio.read(folder), config, made)
+    log = _Log()
     outcome = meio.simulate(
-        found, [*plans, *(names or config.simulate.policies)],
+        folder, [*plans, *(names or config.simulate.policies)],
         weeks=tuple(weeks.split(":")) if weeks else None, config=config,
         callback=_Paths(log), certify=certify,
     )  # fmt: skip

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
@@ -15,7 +16,7 @@ from tiny_folder import TINY, WEEKS, added, edited, options, tiny, write
 import meio_jax as meio
 from meio_jax.cli import main
 from meio_jax.tables import normalise
-from meio_jax.tables.change import with_capacities
+from meio_jax.tables.change import with_capacities, with_changes
 from meio_jax.tables.hashing import digest
 
 NODES = TINY["nodes.csv"]
@@ -70,6 +71,19 @@ def test_room_that_binds_is_worth_something_both_ways(made):
     assert more.estimate < 0 < less.estimate
     assert not less.holds(plan.cost)
     assert not more.holds(more.bound - 1)
+
+
+def test_the_plan_of_a_what_if_is_simulated_with_its_changes(made):
+    folder, _, _ = made
+    _, tight = solved(made, {OUT: 0.3})
+    rest = {k: v for k, v in tight.facts.items() if k != "what_if"}
+    told = replace(tight, facts=rest)
+    cut = with_changes(meio.read(folder), options(), tight.facts["what_if"])
+    run = lambda tables, plan: meio.simulate(tables, [plan], paths=2, config=options())
+    found, same = run(folder, tight), run(cut, told)
+    pd.testing.assert_frame_equal(found.by_path, same.by_path)
+    with pytest.raises(meio.InputError, match="other tables"):
+        run(folder, told)
 
 
 def test_regimes_of_load_count_as_often_as_they_come(tmp_path):

@@ -796,7 +796,7 @@ class _Run:
         ships = self._ships(outcomes)
         for _ in range(60):
             before = targets
-            loss = self._unit_values(targets, 1)
+            loss = self._unit_values(targets, less=True)
             targets = cut_units(problem, targets, loss, ships, use, whole=whole)
             for k, group in enumerate(problem.groups):
                 fewer = before[k] - targets[k]
@@ -824,7 +824,7 @@ class _Run:
         room = flows - use[1:] > 0.1 * np.where(np.isfinite(flows), flows, 0)
         use = use.copy()
         for _ in range(20):
-            gain = tuple(-g for g in self._unit_values(targets, 0))
+            gain = tuple(-g for g in self._unit_values(targets, less=False))
             before = targets
             targets, added = add_units(problem, targets, gain, use, room.all(axis=0))
             for k, group in enumerate(problem.groups):
@@ -836,11 +836,12 @@ class _Run:
                 break
         return targets
 
-    def _unit_values(self, targets, less: int):
-        return tuple(
-            self._unchunk(unit_values(self.dual.rows[k], self._chunk(y, k))[less], k)
-            for k, y in enumerate(targets)
+    def _unit_values(self, targets, *, less: bool):
+        found = (
+            unit_values(rows, self._chunk(y, k), less=less)
+            for k, (rows, y) in enumerate(zip(self.dual.rows, targets, strict=True))
         )
+        return tuple(self._unchunk(x, k) for k, x in enumerate(found))
 
     def _rations(self, prices, targets):
         """Targets at the charges, none above those at a smaller one."""

@@ -52,6 +52,9 @@ LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 STEPS = 4  # of the ascent in a round of corrections
+FIRST = 512  # items that prices are found on before all are looked at
+MANY = 4  # times as many items are enough to do so
+HELD = 2  # last rounds of corrections in which prices from a sample may move
 LEAST_RENT = 0.2  # of what a unit is charged, that corrections leave of it
 
 
@@ -113,11 +116,17 @@ def _solve(
     problem, *, sample, options, callback, start, keep, refine, charges, joint
 ) -> Solution:
     """As `solve_problem`, period by period."""
-    few = 0 < options.sample_items < sum(len(g.items) for g in problem.groups)
+    count, items = options.sample_items, sum(len(g.items) for g in problem.groups)
+    few, held = 0 < count < items, False
     if few and start is None:
-        start = _sampled(problem, sample, options, callback, joint)
-        options = replace(options, max_evaluations=1, corrections=0)
+        options = replace(options, corrections=0)
+        start = _sampled(problem, sample, options, count, callback, joint)
+        options = replace(options, max_evaluations=1)
+    elif start is None and items >= MANY * FIRST and not is_small(problem):
+        start = _sampled(problem, sample, options, FIRST, callback, joint)
+        held = _rounds(options) > 0
     run = _Run(problem, sample, options, callback)
+    run.held = held
     run.joint = joint
     run.begun, run.keep, run.refine = start, keep, refine
     run.charges = charges
@@ -137,13 +146,18 @@ def rows_for(problem: Problem, sample: Sample, options: Solver):
     return run.dual.rows, run.crew
 
 
-def _sampled(problem, sample, options, callback, joint) -> Place:
-    """Prices of a sample of the items, to plan all of them at."""
-    part = sample_problem(problem, options.sample_items, sample.seed)
-    run = _Run(part, sample, options, callback)
+def _sampled(problem, sample, options, count, callback, joint) -> Place:
+    """Prices of a sample of the items, to plan all of them at: corrected ones where the
+    options ask for corrections."""
+    part = sample_problem(problem, count, sample.seed)
+    told = callback and (lambda line: callback(line._replace(phase="sample")))
+    run = _Run(part, sample, options, told)
     run.joint = joint
     run.prepare()
     state, _ = run._ascend(run._start())
+    run.climbed, run.plain = state, run.dual.rows
+    if _rounds(options):
+        state = run._corrected(state)
     prices = run.dual.spread(state.point.price)
     nothing = [np.zeros(0, int) for _ in part.groups]
     proven = run._bound_prices(state, prices, nothing)
@@ -187,6 +201,7 @@ class _Run:
         self.callback, self.joint = callback, False
         self.begun: Place | None = None
         self.before = 0  # stages of smoothing that an earlier run has done
+        self.held = False  # whether corrected prices of a sample are begun at
         self.keep: Callable[[Place], None] | None = None
         self.refine: Refine | None = None
         self.charges: tuple = ()
@@ -360,6 +375,8 @@ class _Run:
 
     def _most(self) -> int:
         """Evaluations of the dual at most."""
+        if self.held:
+            return 1
         return self.options.max_evaluations * (3 if self._small() else 1)
 
     def _resume(self):
@@ -402,11 +419,12 @@ class _Run:
 
         The tree kernel bends much as K3 does, but its slopes are off by what pools do
         not see. With the difference added to the charges its optimum at the prices is
-        K3's where the rounds settle; half of it a round, since kinks are near.
+        K3's where the rounds settle; half of it a round, since kinks are near. Prices
+        that a sample of the items was corrected at are held until the last rounds.
         """
         dual, last = self.dual, replace(self.method, stages=self.method.stages[-1:])
         swing = swings(self.given, self.sample)
-        rounds = self.options.corrections if self.options.calibrate else 0
+        rounds = _rounds(self.options)
         for count in range(rounds):
             self._watch()
             if self._stop():
@@ -419,7 +437,7 @@ class _Run:
                 for k, (rows, x) in enumerate(zip(dual.rows, more, strict=True))
             )
             state = last.init(dual, state.point.price, state.point.targets)
-            for _ in range(STEPS):
+            for _ in range(0 if self.held and count < rounds - HELD else STEPS):
                 if last.terminate(dual, state):
                     break
                 state = last.step(dual, state)
@@ -924,6 +942,11 @@ class _Run:
             self.keep(Place(prices, prices / max(lifts), stage, count, lifts))
         if self.callback is not None and self.callback(line):
             self.stopped = True
+
+
+def _rounds(options: Solver) -> int:
+    """Rounds of corrections: none without calibration, nor beside exact solutions."""
+    return options.corrections if options.calibrate and not options.polish else 0
 
 
 def is_small(problem: Problem) -> bool:

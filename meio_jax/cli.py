@@ -681,7 +681,7 @@ class _Progress:
         if not self.headed:
             self.log.line(self.HEAD)
             self.headed = True
-        steps = now.phase != "ascend" or now.evaluations % 5 == 0
+        steps = now.phase not in ("sample", "ascend") or now.evaluations % 5 == 0
         if steps or now.seconds - self.last > 20:
             self.end()
             self.log.line(text)

@@ -53,6 +53,9 @@ LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 STEPS = 4  # of the ascent in a round of corrections
 SETTLED = 0.02  # of cost: corrections by less than this are the last
+FIRST = 512  # items that prices are found on before all are looked at
+MANY = 4  # times as many items are enough to do so
+HELD = 2  # last rounds of corrections in which prices from a sample may move
 LEAST_RENT = 0.2  # of what a unit is charged, that corrections leave of it
 
 
@@ -114,11 +117,17 @@ def _solve(
     problem, *, sample, options, callback, start, keep, refine, charges, joint
 ) -> Solution:
     """As `solve_problem`, period by period."""
-    few = 0 < options.sample_items < sum(len(g.items) for g in problem.groups)
+    count, items = options.sample_items, sum(len(g.items) for g in problem.groups)
+    few, held = 0 < count < items, False
     if few and start is None:
-        start = _sampled(problem, sample, options, callback, joint)
-        options = replace(options, max_evaluations=1, corrections=0)
+        options = replace(options, corrections=0)
+        start = _sampled(problem, sample, options, count, callback, joint)
+        options = replace(options, max_evaluations=1)
+    elif start is None and items >= MANY * FIRST and not is_small(problem):
+        start = _sampled(problem, sample, options, FIRST, callback, joint)
+        held = _rounds(options) > 0
     run = _Run(problem, sample, options, callback)
+    run.held = held
     run.joint = joint
     run.begun, run.keep, run.refine = start, keep, refine
     run.charges = charges
@@ -138,13 +147,18 @@ def rows_for(problem: Problem, sample: Sample, options: Solver):
     return run.dual.rows, run.crew
 
 
-def _sampled(problem, sample, options, callback, joint) -> Place:
-    """Prices of a sample of the items, to plan all of them at."""
-    part = sample_problem(problem, options.sample_items, sample.seed)
-    run = _Run(part, sample, options, callback)
+def _sampled(problem, sample, options, count, callback, joint) -> Place:
+    """Prices of a sample of the items, to plan all of them at: corrected ones where the
+    options ask for corrections."""
+    part = sample_problem(problem, count, sample.seed)
+    told = callback and (lambda line: callback(line._replace(phase="sample")))
+    run = _Run(part, sample, options, told)
     run.joint = joint
     run.prepare()
     state, _ = run._ascend(run._start())
+    run.climbed, run.plain = state, run.dual.rows
+    if _rounds(options):
+        state = run._corrected(state)
     prices = run.dual.spread(state.point.price)
     nothing = [np.zeros(0, int) for _ in part.groups]
     proven = run._bound_prices(state, prices, nothing)
@@ -188,6 +202,7 @@ class _Run:
         self.callback, self.joint = callback, False
         self.begun: Place | None = None
         self.before = 0  # stages of smoothing that an earlier run has done
+        self.held = False  # whether corrected prices of a sample are begun at
         self.keep: Callable[[Place], None] | None = None
         self.refine: Refine | None = None
         self.charges: tuple = ()
@@ -365,6 +380,8 @@ class _Run:
 
     def _most(self) -> int:
         """Evaluations of the dual at most."""
+        if self.held:
+            return 1
         return self.options.max_evaluations * (3 if self._small() else 1)
 
     def _resume(self):
@@ -407,12 +424,14 @@ class _Run:
 
         The tree kernel bends much as K3 does, but its slopes are off by what pools do
         not see. With the difference added to the charges its optimum at the prices is
-        K3's where the rounds settle; half of it a round, since kinks are near.
+        K3's where the rounds settle; half of it a round, since kinks are near. Prices
+        that a sample of the items was corrected at are held until the last rounds.
         """
         dual, last = self.dual, replace(self.method, stages=self.method.stages[-1:])
         swing = swings(self.given, self.sample)
-        warm = any(map(np.any, self.tilts))
-        for count in range(self.options.corrections):
+        warm, rounds = any(map(np.any, self.tilts)), _rounds(self.options)
+        for count in range(rounds):
+            moves = not self.held or count >= rounds - HELD
             self._watch()
             if self._stop():
                 break
@@ -422,21 +441,18 @@ class _Run:
             moved = sum(np.abs(a * y).sum() for a, y in zip(more, targets, strict=True))
             self._add(more)
             state = last.init(dual, state.point.price, state.point.targets)
-            for _ in range(STEPS):
+            for _ in range(STEPS if moves else 0):
                 if last.terminate(dual, state):
                     break
                 state = last.step(dual, state)
             self._say("correct", state.point.value, state)
-            if moved < SETTLED * abs(state.point.value):
+            if moves and moved < SETTLED * abs(state.point.value):
                 break
         return state
 
     def _corrects(self) -> bool:
-        """Whether targets are to fit greedy fulfilment in rounds: where none are solved
-        exactly, and slopes are calibrated; from others the rounds run away."""
-        options = self.options
-        exact = self._small() or options.polish > 0
-        return options.corrections > 0 and options.calibrate and not exact
+        """Whether targets are to fit greedy fulfilment in rounds."""
+        return _rounds(self.options) > 0 and not self._small()
 
     def _bring(self, tilts, kept) -> None:
         """Begins with the corrections and the room of an earlier plan."""
@@ -825,7 +841,7 @@ class _Run:
         ships = self._ships(outcomes)
         for _ in range(60):
             before = targets
-            loss = self._unit_values(targets, 1)
+            loss = self._unit_values(targets, less=True)
             targets = cut_units(problem, targets, loss, ships, use, whole=whole)
             for k, group in enumerate(problem.groups):
                 fewer = before[k] - targets[k]
@@ -853,7 +869,7 @@ class _Run:
         room = flows - use[1:] > 0.1 * np.where(np.isfinite(flows), flows, 0)
         use = use.copy()
         for _ in range(20):
-            gain = tuple(-g for g in self._unit_values(targets, 0))
+            gain = tuple(-g for g in self._unit_values(targets, less=False))
             before = targets
             targets, added = add_units(problem, targets, gain, use, room.all(axis=0))
             for k, group in enumerate(problem.groups):
@@ -865,11 +881,12 @@ class _Run:
                 break
         return targets
 
-    def _unit_values(self, targets, less: int):
-        return tuple(
-            self._unchunk(unit_values(self.dual.rows[k], self._chunk(y, k))[less], k)
-            for k, y in enumerate(targets)
+    def _unit_values(self, targets, *, less: bool):
+        found = (
+            unit_values(rows, self._chunk(y, k), less=less)
+            for k, (rows, y) in enumerate(zip(self.dual.rows, targets, strict=True))
         )
+        return tuple(self._unchunk(x, k) for k, x in enumerate(found))
 
     def _rations(self, prices, targets):
         """Targets at the charges, none above those at a smaller one."""
@@ -954,6 +971,12 @@ class _Run:
             self.keep(Place(prices, prices / max(lifts), stage, count, lifts))
         if self.callback is not None and self.callback(line):
             self.stopped = True
+
+
+def _rounds(options: Solver) -> int:
+    """Rounds of corrections: none beside exact solutions, nor without calibration, from
+    whose slopes they would run away."""
+    return options.corrections if options.calibrate and not options.polish else 0
 
 
 def is_small(problem: Problem) -> bool:

@@ -15,7 +15,8 @@ class Progress(NamedTuple):
     """What a line of the solver's log says.
 
     Attributes:
-      phase: "ascend", "correct", "exact", "repair", "refine", "certify" or "bound".
+      phase: "sample", "ascend", "correct", "exact", "repair", "refine", "certify" or
+        "bound".
       evaluations: evaluations of the full dual so far.
       value: smoothed dual value, or the bound, or the plan's cost, or simulated cost
         while it is refined; money.

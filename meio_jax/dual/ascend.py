@@ -17,6 +17,7 @@ from meio_jax.dual.box import maximise_box
 from meio_jax.dual.prices import Dual, Point
 
 CHEAP = 0.1  # share of the gap asked for that all residuals together may cost
+EARLY = 10  # times as much before the last stage: the next one undoes what is better
 
 
 class State(NamedTuple):
@@ -93,7 +94,8 @@ def settled(method: AbstractAscent, dual: Dual, state: State) -> bool:
     """Whether a stage has reached its residuals, or has stopped to improve."""
     now = residuals(dual, state.point)
     good = now.violation <= method.violation and now.slack <= 0.2 * method.gap
-    return good or now.loss <= CHEAP * method.gap or state.stalled >= 6
+    cheap = CHEAP * (1 if state.stage + 1 == len(method.stages) else EARLY)
+    return good or now.loss <= cheap * method.gap or state.stalled >= 6
 
 
 def _look(method: AbstractAscent, dual: Dual, price, targets, stage, curved) -> Point:

@@ -465,6 +465,44 @@ def unit_moves(
     )
 
 
+def unit_change(
+    shape: TreeShape,
+    hinges: Hinges,
+    atoms: Float[Array, "atoms hinges"],
+    prob: Float[Array, " atoms"],
+    fall: Float[Array, " hinges"],
+    charge: Float[Array, " nodes"],
+    target: Float[Array, " nodes"],
+    *,
+    less: bool,
+) -> Float[Array, " nodes"]:
+    """Exact change of the tree cost by a unit more at each node, or by one less; that
+    is inf where there is less than a unit.
+
+    Args:
+      shape: the tree.
+      hinges: which buckets the atoms are of.
+      atoms: cumulated demand, units.
+      prob: weight of each atom.
+      fall: of the weights at each hinge, money per unit.
+      charge: money per unit of y.
+      target: whole targets, units.
+      less: a unit less, not one more.
+    """
+    stock = (shape.member @ target)[hinges.pool]
+    stock = stock - 1 if less else stock
+
+    def add(total, atom):
+        demand, p = atom
+        apart = jnp.clip(demand - stock, 0, 1)  # of the shortages a unit apart
+        return total + p * apart, None
+
+    saved, _ = lax.scan(add, jnp.zeros(atoms.shape[1:], atoms.dtype), (atoms, prob))
+    by_pool = hinges.pool[:, None] == jnp.arange(len(shape.member))
+    worth = (fall * saved) @ by_pool.astype(saved.dtype) @ shape.member
+    return jnp.where(target >= 1, worth - charge, jnp.inf) if less else charge - worth
+
+
 def absence_cost(
     shape: TreeShape,
     atoms: Float[Array, "atoms pools buckets"],

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float
 
-from meio_jax.kernels.fulfill import fulfill
+from meio_jax.kernels.marginal import stock_slopes
 from meio_jax.recover.evaluate import Evaluator, by_regime, pair_pay
 
 GOLDEN, PLASTIC = 0.6180339887, 0.7548776662  # steps of an even spread in two axes
@@ -23,10 +23,9 @@ def greedy_slopes(
     """Derivative in the targets of expected shipping, lateness, lost sales and `worth`
     of what is left, money per unit and period.
 
-    By reverse mode through the order of fulfilment (infinitesimal perturbation
-    analysis, Glasserman & Tayur 1995). Demand is whole and so are the kinks: the slope
-    is averaged over half a unit to each side, another offset in every scenario and
-    node; below half a unit it is that of the first unit.
+    Backwards through the order of fulfilment (`stock_slopes`). Demand is whole and so
+    are the kinks: the slope is averaged over half a unit to each side, another offset
+    in every scenario and node; below half a unit it is that of the first unit.
 
     Args:
       evaluator: of a group on a sample.
@@ -57,7 +56,6 @@ def _slopes(
     *_, klass, node, used, unit_cost, per_weight, days_late = constants
     services = unit_cost, per_weight, days_late
     count, periods, nodes = target.shape
-    keep = jnp.zeros((klass.shape[1], count), demand.dtype)
     draw = GOLDEN * jnp.arange(demand.shape[3])
     shake = (PLASTIC * jnp.arange(nodes)[:, None] + draw) % 1 - 0.5
 
@@ -65,18 +63,9 @@ def _slopes(
         demand, target, worth, klass, node, used = part
         demand = jnp.moveaxis(demand, 1, 0)  # classes items scenarios
         pay = pair_pay(services, node, klass, used, weight, late_cost)
-
-        def money(target):
-            first = lax.stop_gradient(jnp.maximum(0.5 - target, 0))
-            stock = (target + first).T[:, :, None] + shake[:, None]
-            done = fulfill(
-                stock, demand, klass, node, pay, penalty, keep,
-                lambda sent, pay: jnp.sum((sent @ share) * pay),
-            )  # fmt: skip
-            lost = penalty @ (done.unmet @ share).sum(axis=0)
-            return done.told.sum() + lost + jnp.sum((done.left @ share).T * worth)
-
-        return jax.grad(money)(target)
+        stock = jnp.maximum(target, 0.5).T[:, :, None] + shake[:, None]
+        slope = stock_slopes(stock, demand, klass, node, pay, penalty, worth.T)
+        return (slope @ share).T
 
     target = jnp.repeat(target, regimes, axis=1)
     worth = worth.reshape(count, periods * regimes, nodes)

@@ -11,7 +11,7 @@ from meio_jax.dual.lagrangian import Prices, by_pool, charges, home_weights
 from meio_jax.dual.rows import Rows, by_chunks
 from meio_jax.dual.stream import Streamed
 from meio_jax.kernels.cost import serve_cost, service_levels
-from meio_jax.kernels.tree import absence_cost, descend, exact_terms, unit_moves
+from meio_jax.kernels.tree import absence_cost, descend, exact_terms, unit_change
 from meio_jax.mesh import mesh_of, on_mesh, place
 
 
@@ -42,12 +42,17 @@ def by_device(body):
     return call
 
 
-def _cells(rows: Rows, prices: Prices, item):
-    """Charges and drops of a chunk's cells at the prices, unsmoothed."""
+def _cells(rows: Rows, prices: Prices | None, item):
+    """Charges and drops of a chunk's cells at the prices, unsmoothed; without prices
+    those of an item are the same in all its cells."""
     sharp = 1e-6 + 0 * rows.lift
+    periods = rows.mean.shape[2]
 
     def one(volume, holding, weight, late_cost, penalty, slot, mean):
-        charge, toll = charges(rows.window, volume, holding, prices)
+        size = 2 + rows.regimes, holding.size, 1
+        at = jnp.zeros(size, holding.dtype) if prices is None else prices
+        charge, toll = charges(rows.window, volume, holding, at)
+        toll = toll[:, :1] if prices is None else toll
         cost = serve_cost(rows.services, weight, late_cost) - holding[:, None]
         steps = service_levels(cost, penalty, rows.ring, rows.levels)
         own = cost[rows.home, jnp.arange(len(rows.home))]
@@ -56,7 +61,10 @@ def _cells(rows: Rows, prices: Prices, item):
         def regime(toll):
             return home_weights(rows, sharp, toll, steps, own, slot, usual, usual)[1]
 
-        return charge, by_pool(jax.lax.map(jax.vmap(regime), toll))
+        drop = jax.lax.map(jax.vmap(regime), toll)
+        drop = jnp.broadcast_to(drop, (len(drop), rows.regimes, *drop.shape[2:]))
+        every = lambda x: jnp.broadcast_to(x, (periods, *x.shape[1:]))
+        return every(charge), every(by_pool(drop))
 
     keys = "volume", "holding", "weight", "late_cost", "penalty", "slot", "mean"
     charge, drop = jax.vmap(one)(*(item[k] for k in keys))
@@ -64,24 +72,20 @@ def _cells(rows: Rows, prices: Prices, item):
     return join(charge), join(drop)
 
 
-def _no_prices(rows: Rows) -> Prices:
-    size = 2 + rows.regimes, rows.window.size, rows.mean.shape[2]
-    return jnp.zeros(size, rows.atoms.dtype)
-
-
 @by_device
 def unit_values(
-    rows: Rows, target: Float[Array, "chunks cells nodes"]
-) -> tuple[Float[Array, "chunks cells nodes"], Float[Array, "chunks cells nodes"]]:
-    """Change of the unpriced, tilted tree cost by one unit more, and by one less."""
-    free = _no_prices(rows)
+    rows: Rows, target: Float[Array, "chunks cells nodes"], *, less: bool
+) -> Float[Array, "chunks cells nodes"]:
+    """Change of the unpriced, tilted tree cost by one unit more, or by one less."""
 
     def chunk(part):
         item, atoms, tilt, y = part
-        charge, drop = _cells(rows, free, item)
-        one = partial(unit_moves, rows.shape)
-        moves = rows.each_cell(one, atoms, rows.prob, drop, charge + tilt, y)
-        return moves.more, moves.less
+        charge, drop = _cells(rows, None, item)
+        fall = jax.vmap(rows.hinges.gather)(drop)
+        one = partial(unit_change, rows.shape, rows.hinges, less=less)
+        return rows.each_cell(
+            one, atoms, rows.prob, fall, charge + tilt, y, spread=False
+        )
 
     return jax.lax.map(chunk, (rows.by_item, rows.atoms, rows.tilt, target))
 
@@ -91,11 +95,10 @@ def absence_costs(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> Float[Array, "chunks cells nodes"]:
     """Rise of the unpriced, tilted tree cost when a node alone is emptied."""
-    free = _no_prices(rows)
 
     def chunk(part):
         item, atoms, tilt, y = part
-        charge, drop = _cells(rows, free, item)
+        charge, drop = _cells(rows, None, item)
         one = partial(absence_cost, rows.shape)
         return rows.each_cell(one, atoms, rows.prob, drop, charge + tilt, y)
 
@@ -107,11 +110,10 @@ def shortage_cost(
     rows: Rows, target: Float[Array, "chunks cells nodes"]
 ) -> Float[Array, ""]:
     """Cost of the tree kernel for what is not served from home, at no price."""
-    free = _no_prices(rows)
 
     def chunk(part):
         item, atoms, y = part
-        _, drop = _cells(rows, free, item)
+        _, drop = _cells(rows, None, item)
         stock = y @ rows.shape.member.T
         short, _ = rows.each_cell(exact_terms, atoms, rows.prob, stock)
         return jnp.sum(drop * short)

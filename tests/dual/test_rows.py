@@ -142,6 +142,9 @@ def test_rows_drawn_again_in_every_pass_find_what_rows_held_find(case):
         assert isinstance(found, np.ndarray)
         assert_allclose(found[:ITEMS], getattr(one, name)[0], atol=1e-9)
     units = np.round(two.targets[0])
-    more, less = unit_values(blocks, units)
-    for x, y in zip(unit_values(held, units[:ITEMS]), (more, less), strict=True):
+    for less in (False, True):
+        x, y = (
+            unit_values(r, u, less=less)
+            for r, u in ((held, units[:ITEMS]), (blocks, units))
+        )
         assert_allclose(y[:ITEMS], x, atol=1e-9)

@@ -60,6 +60,21 @@ def test_prices_of_a_sample_plan_all_items(made):
 
 
 @pytest.mark.slow
+def test_many_items_begin_at_prices_of_a_sample(made, monkeypatch):
+    monkeypatch.setattr("meio_jax.planner.SMALL", 0)
+    sample = draw_sample(made, count=16, seed=0, balanced=True)
+    options = Solver(atoms=16, certify=8, corrections=4)
+    full = solve_problem(made, sample, options)
+    seen = []
+    monkeypatch.setattr("meio_jax.planner.FIRST", 60)
+    found = solve_problem(made, sample, options, lambda line: seen.append(line.phase))
+    assert {"sample", "correct"} <= set(seen)
+    assert found.evaluations < full.evaluations
+    assert abs(found.cost / full.cost - 1) < 0.01
+    assert (found.use <= made.capacities * (1 + 1e-9)).all()
+
+
+@pytest.mark.slow
 def test_a_plan_does_not_hang_on_whether_rows_are_held(made):
     sample = draw_sample(made, count=16, seed=0, balanced=True)
     options = dict(atoms=16, certify=8, gap=0.2, smoothing=(1.0,))

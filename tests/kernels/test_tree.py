@@ -25,15 +25,18 @@ from tiny_trees import (
 
 from meio_jax.kernels.tree import (
     WIDE,
+    every_hinge,
     exact_terms,
     pool_terms,
     tree_inverse,
+    unit_change,
     unit_moves,
 )
 
 seeds = st.integers(0, 10**6)
 terms, exact = jax.jit(pool_terms), jax.jit(exact_terms)
 moves_of = jax.jit(unit_moves)
+change_of = jax.jit(unit_change, static_argnames="less")
 STOCK = np.array([1.3, 0.4, 2.2, 0.9, 2.6, 3.7, 6.1])
 WIDTH = np.linspace(0.43, 1.57, POOLS)
 
@@ -188,3 +191,10 @@ def test_unit_moves_are_differences_of_the_cost(seed):
         for m in range(NODES):
             swap = change(eye[m] - eye[n]) if y[n] else np.inf
             assert_allclose(moves.move[m, n], swap, atol=1e-9)
+    hinges = every_hinge(*data.drop.shape)
+    atoms, fall = data.atoms.reshape(len(data.atoms), -1), data.drop.reshape(-1)
+    for less, expected in ((False, moves.more), (True, moves.less)):
+        found = change_of(
+            SHAPE, hinges, atoms, data.prob, fall, data.charge, y, less=less
+        )
+        assert_allclose(found, expected, atol=1e-9)

@@ -58,7 +58,7 @@ def climb(devices: int, steps: int = 4) -> dict[str, np.ndarray]:
     )
     prices = jnp.asarray(dual.spread(state.point.price))
     return found | {
-        "more": whole(unit_values(rows, units)[0]),
+        "more": whole(unit_values(rows, units, less=False)),
         "best": whole(whole_optimum(rows, units, prices, steps=4)),
         "left": outcome.left, "flow": outcome.flow,
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from meio_jax.problem import Group, Problem
 from meio_jax.scenarios.sample import moving_blocks
@@ -28,6 +28,57 @@ class LeadDemand(NamedTuple):
     prob: Float[np.ndarray, " draws"]
     mean: Float[np.ndarray, "offers periods"]
     wait: Int[np.ndarray, "offers draws"]
+
+
+class LeadOrders(NamedTuple):
+    """Chance that hangs on no demand: which orders are on their way, and what periods.
+
+    Attributes:
+      out: whether what was asked for so many periods ago has not arrived.
+      wait: periods from an order to what it serves.
+      slot: slots of history that the periods before are, the youngest first; of no
+        draws where demand comes from elsewhere.
+      rank: of each draw among forecasts, 0 to 1; of none where there are none.
+    """
+
+    out: Bool[np.ndarray, "offers draws ages"]
+    wait: Int[np.ndarray, "offers draws"]
+    slot: Int[np.ndarray, "slot_draws ages"]
+    rank: Float[np.ndarray, " rank_draws"]
+
+    def take(self, offers: Int[np.ndarray, " chosen"]) -> "LeadOrders":
+        """Those of the chosen offers alone."""
+        return self._replace(out=self.out[offers], wait=self.wait[offers])
+
+
+def lead_orders(
+    problem: Problem, offers: Offers, *, seed: int, block: int = 4, recent: int = 0,
+    crossing: bool = True,
+) -> LeadOrders:  # fmt: skip
+    """Draws of which orders are on their way: arguments as for `lead_demand`.
+
+    Args:
+      problem: where demand comes from.
+      offers: with equally likely lead times.
+      seed: of the draws.
+      block: periods in a block of history.
+      recent: last periods of history to draw from; 0 for all.
+      crossing: whether each order has a lead time of its own.
+    """
+    draws = offers.lead.shape[1]
+    if problem.kind == "scenarios":  # every scenario as often
+        draws = len(problem.weight) * -(-draws // len(problem.weight))
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 5])))
+    ages = int(np.ceil(offers.lead.max(initial=0))) + int(offers.review.max(initial=1))
+    out, wait = _outstanding(offers, draws, ages, crossing, rng)
+    slot, rank = np.zeros((0, ages), int), np.zeros(0)
+    if problem.kind == "history":
+        use = min(recent, problem.slots) if recent else problem.slots
+        slot = moving_blocks(rng, use, min(block, use), draws, ages)
+        slot = slot + problem.slots - use
+    elif problem.kind == "forecast":
+        rank = (rng.permutation(draws) + 0.5) / draws
+    return LeadOrders(out, wait, slot, rank)
 
 
 def lead_demand(
@@ -58,20 +109,31 @@ def lead_demand(
       common: coefficient of variation of the factor common to a forecast's items.
       crossing: whether each order has a lead time of its own.
     """
-    periods, draws = problem.periods, offers.lead.shape[1]
-    if problem.kind == "scenarios":  # every scenario as often
-        draws = len(problem.weight) * -(-draws // len(problem.weight))
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 5])))
-    ages = int(np.ceil(offers.lead.max(initial=0))) + int(offers.review.max(initial=1))
-    out, wait = _outstanding(offers, draws, ages, crossing, rng)
+    orders = lead_orders(
+        problem, offers, seed=seed, block=block, recent=recent, crossing=crossing
+    )
+    return demand_on_order(problem, group, offers, orders, common)
+
+
+def demand_on_order(
+    problem: Problem, group: Group, offers: Offers, orders: LeadOrders, common: float
+) -> LeadDemand:
+    """`lead_demand` from given draws of orders.
+
+    Args:
+      problem: periods, and where demand comes from.
+      group: whose demand it is.
+      offers: of the group's items.
+      orders: which of theirs are on their way.
+      common: coefficient of variation of the factor common to a forecast's items.
+    """
+    out, wait, slot, rank = orders
+    periods, (draws, ages) = problem.periods, out.shape[1:]
     mean, std = national(problem, group)
     prob = np.full(draws, 1 / draws)
     begin = np.arange(periods)
     served = begin + np.median(wait, axis=1).astype(int)[:, None]  # offers periods
     if problem.kind == "history":
-        use = min(recent, problem.slots) if recent else problem.slots
-        block = min(block, use)
-        slot = moving_blocks(rng, use, block, draws, ages) + problem.slots - use
         total = _summed(lambda i, s: mean[i][:, slot], offers, out, served[:, :1])
         often = np.bincount(slot.ravel(), minlength=problem.slots) / slot.size
         usual = (mean @ often)[:, None]
@@ -97,7 +159,6 @@ def lead_demand(
             look = lambda i, p: of[i[:, None], at(p)][:, None]
             return _summed(look, offers, out, served)
 
-        rank = (rng.permutation(draws) + 0.5) / draws
         total = gamma_quantiles(sums(mean), sums(variance), rank)
         usual = mean[:, np.minimum(begin, last)]
     shape = offers.size, periods

@@ -186,16 +186,22 @@ class Bought(NamedTuple):
 
 
 def best_levels(case: Case, charge: Charge | None = None) -> Bought:
-    """The best level of every offer and period; the fields have these axes."""
+    """The best level of every offer and period; the fields have these axes. Where all
+    periods are alike one is solved."""
     f = lambda x: jnp.asarray(x, jnp.float32)
     none = np.zeros(case.mean.shape)
     reserve, level = (charge.reserve, charge.level) if charge else (none, none)
+    hangs = case.demand, case.stock, reserve, level  # on the period
+    same = all((x == x[:, :1]).all() for x in hangs)
+    cut = np.s_[:, :1] if same else np.s_[:]
     found = _levels(
-        f(case.demand), jnp.asarray(case.arrival), f(case.prob), f(case.stock),
-        f(case.price), f(np.broadcast_to(case.part[:, None], none.shape)),
-        f(case.reserve[:, None] + reserve), f(level),
+        f(case.demand[cut]), jnp.asarray(case.arrival[cut]), f(case.prob),
+        f(case.stock), f(case.price),
+        f(np.broadcast_to(case.part[:, None], none.shape)[cut]),
+        f(case.reserve[:, None] + reserve[cut]), f(level[cut]),
     )  # fmt: skip
-    return Bought(*(np.asarray(x, float) for x in found))
+    wide = lambda x: np.broadcast_to(np.asarray(x, float), none.shape).copy()
+    return Bought(*map(wide, found))
 
 
 def level_costs(case: Case, period: int, level: Float[np.ndarray, " offers"]):

@@ -241,17 +241,19 @@ def _split(bought, above, below, ways: Ways, level):
 def _send(store, below, ways: Ways, curve: Curve, lanes: Lanes, t):
     """What depots send to the nodes that they supply, whole units."""
     target = curve.target[-1][:, t]
-    sent = np.zeros_like(below)
-    for d in range(store.shape[1]):
-        mine = ways.source == d
-        want = np.where(mine, np.maximum(target - below, 0), 0)
-        stock = np.maximum(store[:, d], 0)
-        short = want.sum(axis=1) > stock
-        if short.any():
-            along = curve.target[:, short, t]
-            held = np.where(mine, below, 0)[short]
-            want[short] = rationed(along, held, mine[short], stock[short])
-        sent += _within_lanes(want, lanes, d, stock)
+    want = np.where(ways.source >= 0, np.maximum(target - below, 0), 0)
+    mine = ways.source[:, None, :] == np.arange(store.shape[1])[:, None]
+    asked, stock = np.einsum("in,idn->id", want, mine), np.maximum(store, 0)
+    short, depot = np.nonzero(asked > stock)
+    if len(short):
+        own = mine[short, depot]
+        held = np.where(own, below[short], 0)
+        part = rationed(curve.target[:, short, t], held, own, stock[short, depot])
+        row, node = np.nonzero(own)
+        want[short[row], node] = part[row, node]
+    sent = np.zeros_like(want)
+    for d in np.flatnonzero(asked.any(axis=0)).tolist():
+        sent += _within_lanes(np.where(mine[:, d], want, 0), lanes, d, stock[:, d])
     return sent
 
 

@@ -68,11 +68,10 @@ def buys_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
                 "echelon_level": np.full(len(i), np.nan),
             }
         )
-    frame = _sorted(parts, ["order", "vendor", "item", "node"])
-    frame["order_period"], frame["arrival_period"] = (
-        when(frame["order"]), when(frame["arrival"])
-    )  # fmt: skip
-    return frame.loc[:, list(BUYS)]
+    rows = _sorted(parts, ["order", "vendor", "item", "node"])
+    rows["order_period"] = when(rows["order"])
+    rows["arrival_period"] = when(rows["arrival"])
+    return pd.DataFrame({name: rows[name] for name in BUYS})
 
 
 def transfers_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
@@ -107,11 +106,10 @@ def transfers_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
                 "reason": np.where(less, "less than asked for", WHY[0]) + through,
             }
         )
-    frame = _sorted(parts, ["ship", "source", "destination", "item"])
-    frame["ship_period"], frame["arrival_period"] = (
-        when(frame["ship"]), when(frame["arrival"])
-    )  # fmt: skip
-    return frame.loc[:, list(TRANSFERS)]
+    rows = _sorted(parts, ["ship", "source", "destination", "item"])
+    rows["ship_period"] = when(rows["ship"])
+    rows["arrival_period"] = when(rows["arrival"])
+    return pd.DataFrame({name: rows[name] for name in TRANSFERS})
 
 
 def with_late(
@@ -266,10 +264,10 @@ def _when(labels: Labels):
     return of
 
 
-def _sorted(parts, by) -> pd.DataFrame:
-    """One table of the parts that have rows, sorted by periods and names."""
+def _sorted(parts, by) -> dict[str, np.ndarray]:
+    """Columns of the parts that have rows, sorted by periods and names."""
     some = [p for p in parts if len(p["item"])] or parts[:1]
     whole = {k: np.concatenate([p[k] for p in some]) for k in some[0]}
     keys = [np.asarray(whole[k], int if k in ("order", "ship") else str) for k in by]
     rank = np.lexsort(keys[::-1])
-    return pd.DataFrame({k: v[rank] for k, v in whole.items()})
+    return {k: v[rank] for k, v in whole.items()}

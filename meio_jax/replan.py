@@ -32,6 +32,7 @@ from meio_jax.supply.chain import take_supply
 from meio_jax.supply.draws import lead_orders
 from meio_jax.supply.levels import charges_of
 from meio_jax.supply.plan import Below, SupplyPlan, plan_supply
+from meio_jax.supply.split import with_splits
 from meio_jax.tables import Tables
 from meio_jax.tables.build import Labels
 from meio_jax.tables.echelons import bought_arrays
@@ -115,9 +116,10 @@ class Replanner:
         self.problem = problem = made.problem
         self.labels, self.coarse = made.labels, made.coarse
         self.sample, self.before, self.prices = made.sample, made.targets, made.prices
-        self.supplies, self.limits = build_supply(
+        supplies, self.limits = build_supply(
             made.examined.tables, self.labels, problem.groups, config.problem.budget
         )
+        self.supplies = with_splits(problem, supplies, self.limits)
         self.depot_prices = depot_prices(plan.depots, self.labels)
         self.tilts = made.tilts
         self.place = {

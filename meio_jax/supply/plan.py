@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from meio_jax.config import Scenarios
 from meio_jax.problem import Group, Problem
-from meio_jax.supply.chain import Limits, Supply, lane_costs, sources
+from meio_jax.supply.chain import Limits, Offers, Supply, lane_costs, sources
 from meio_jax.supply.draws import LeadOrders, demand_on_order, lead_orders
 from meio_jax.supply.levels import (
     Case,
@@ -221,6 +221,7 @@ def _scheduled(
         source,
         np.rint(mean).astype(int),
         np.rint(of(offers.lead.mean(axis=1), 0)).astype(int),
+        np.rint(of(_base_wait(offers), 0)).astype(int),
         of(case.share, 0.0),
     )
     hold = lambda period, level: _level_cost(case, choice, period, level)
@@ -229,6 +230,12 @@ def _scheduled(
         supply, ways, choice, curve, below.shipped, group.stock, due, hold
     )  # fmt: skip
     return GroupSupply(group, supply, curve, choice, case, ways, ledger, lane)
+
+
+def _base_wait(offers: Offers) -> Float[np.ndarray, " offers"]:
+    """Mean lead time of each offer's base, periods; 0 where it has none."""
+    wait = offers.lead.mean(axis=1)
+    return np.where(offers.base < 0, 0, wait[offers.base]) if offers.size else wait
 
 
 def _level_cost(case: Case, choice: Choice, period: int, level):

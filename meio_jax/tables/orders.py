@@ -52,6 +52,22 @@ def buys_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
                 "echelon_level": made.choice.level[i, t],
             }
         )
+        i, t, d = np.nonzero(ledger.base)
+        offer, amount = offers.base[made.choice.offer[i]], ledger.base[i, t, d]
+        parts.append(
+            {
+                "vendor": vendor[offers.vendor[offer]],
+                "item": names[items.position[i]],
+                "node": depot[d],
+                "order": t,
+                "arrival": t + made.ways.base_wait[i],
+                "quantity": amount,
+                "cost": amount * offers.unit_cost[offer],
+                "reason": np.full(len(i), "the same in every period", object),
+                "pack_cost": np.zeros(len(i)),
+                "echelon_level": made.choice.level[i, t],
+            }
+        )
         i, t, n = np.nonzero(ledger.direct)
         amount = ledger.direct[i, t, n]
         parts.append(
@@ -224,6 +240,9 @@ def _projected(plan: SupplyPlan) -> Limits:
         if made.supply.offers.size:
             cost = made.supply.offers.unit_cost[made.choice.offer]
             budget += np.einsum("i,itd->t", cost, ledger.bought)
+            base = made.supply.offers.base[made.choice.offer]
+            cost = made.supply.offers.unit_cost[base]
+            budget += np.einsum("i,itd->t", cost, ledger.base)
         budget += np.einsum("in,itn->t", made.supply.unit_cost, ledger.direct)
     return Limits(storage, inbound, budget)
 
@@ -239,7 +258,8 @@ def supply_kpis(plan: SupplyPlan) -> dict[str, float]:
     return {
         "buying cost per period": float(used.budget.sum()) / periods,
         "transfer cost per period": moved / periods,
-        "bought units per period": (total("bought") + total("direct")) / periods,
+        "bought units per period": sum(map(total, ("bought", "base", "direct")))
+        / periods,
         "transferred units per period": total("sent") / periods,
         "depot stock units": total("store") / periods,
         "pack cost per period": total("pack") / periods,

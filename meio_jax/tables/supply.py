@@ -129,6 +129,7 @@ def _offers(clean, labels: Labels, names) -> Offers:
         lead, column("moq"),
         column("order_multiple"), column("capacity"),
         np.maximum(np.rint(column("review_period")), 1).astype(int),
+        np.full(count, -1), np.zeros(count),
     )  # fmt: skip
 
 

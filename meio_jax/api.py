@@ -106,6 +106,7 @@ def plan_examined(
     from meio_jax.rebuild import posed
     from meio_jax.supply.levels import charges_of
     from meio_jax.supply.plan import Below, plan_supply
+    from meio_jax.supply.split import with_splits
     from meio_jax.tables import echelons, orders, write
     from meio_jax.tables.supply import build_supply
 
@@ -113,6 +114,7 @@ def plan_examined(
     problem, labels, sample = posed(examined, config)
     budget = config.problem.budget
     supplies, limits = build_supply(examined.tables, labels, problem.groups, budget)
+    supplies = with_splits(problem, supplies, limits)
     charges = tuple(map(charges_of, problem.groups))
     names = resource_names(problem.regimes), labels.nodes, labels.periods
     mark = input_digest or digest(examined.tables)

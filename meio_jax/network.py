@@ -102,6 +102,7 @@ def build_network(
     late_cost: float,
     lead_mean: Float[np.ndarray, " nodes"],
     lead_std: Float[np.ndarray, " nodes"],
+    lead_seen: tuple[Float[np.ndarray, " seen"], ...] = (),
     spread: float = 1.0,
 ) -> Network:
     """The network of one size class; parts that every node serves alike are merged.
@@ -119,6 +120,7 @@ def build_network(
       late_cost: late cost of a typical item, money per unit and day.
       lead_mean: mean replenishment lead time of a node, periods.
       lead_std: its standard deviation.
+      lead_seen: lead times as they were observed, of each node.
       spread: periods over which the costs were divided.
     """
     cost = unit_cost + weight * cost_per_weight + late_cost * days_late
@@ -141,6 +143,7 @@ def build_network(
         tree=tree,
         lead_mean=lead_mean,
         lead_std=lead_std,
+        lead_seen=lead_seen,
         part_class=merged,
         part_region=region,
         part_speed=speed,
@@ -233,6 +236,7 @@ def coarsen(
         tree=network.tree,
         lead_mean=network.lead_mean,
         lead_std=network.lead_std,
+        lead_seen=network.lead_seen,
         part_class=label[network.part_class],
         part_region=network.part_region,
         part_speed=network.part_speed,

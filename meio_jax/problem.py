@@ -39,6 +39,8 @@ class Network(eqx.Module):
       ring: the first level whose pool holds both a node and the home of a class.
       lead_mean: mean replenishment lead time, periods.
       lead_std: its standard deviation, periods.
+      lead_seen: lead times as they were observed, periods, of each node: its law; where
+        none were, and where this is empty, it is gamma.
       part_class: the class of each part, a part being region, speed, cut-off and
         patience before those that behave alike were merged.
       part_region: its region.
@@ -63,6 +65,7 @@ class Network(eqx.Module):
     part_speed: Int[np.ndarray, " parts"]
     part_share: Float[np.ndarray, " parts"]
     spread: float = 1.0
+    lead_seen: tuple[Float[np.ndarray, " seen"], ...] = ()
 
 
 class Items(eqx.Module):

@@ -12,32 +12,29 @@ import difflib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from meio_jax.config import Config
-from meio_jax.dual.lagrangian import evaluate
-from meio_jax.dual.prices import PASSES, TOLERANCE
-from meio_jax.dual.rows import build_rows
-from meio_jax.dual.use import window_tolls
 from meio_jax.faults import Fault, Faults, InputError
+from meio_jax.horizon import alike, first_period
 from meio_jax.plan import Plan, load
 from meio_jax.planner import softness_of, stages_of
 from meio_jax.problem import take_items
 from meio_jax.rebuild import rebuild
-from meio_jax.recover.evaluate import Evaluator
-from meio_jax.recover.round import round_targets
-from meio_jax.recover.units import whole_optimum
+from meio_jax.recover.single import Search, Single
 from meio_jax.supply.chain import take_supply
+from meio_jax.supply.draws import lead_orders
 from meio_jax.supply.levels import charges_of
 from meio_jax.supply.plan import Below, SupplyPlan, plan_supply
+from meio_jax.supply.split import with_splits
 from meio_jax.tables import Tables
+from meio_jax.tables.build import Labels
 from meio_jax.tables.echelons import bought_arrays
 from meio_jax.tables.hashing import place_of
 from meio_jax.tables.orders import (
@@ -52,8 +49,6 @@ from meio_jax.tables.supply import build_supply
 if TYPE_CHECKING:
     import pandas  # noqa: TID251
 
-STEPS = 12  # single units from the rounded targets
-
 
 @dataclass(frozen=True, eq=False)
 class ItemPlan:
@@ -61,17 +56,37 @@ class ItemPlan:
 
     Attributes:
       item: its name.
-      targets: item, node, period, order_up_to, and `previous`, the plan's.
-      buys: as in a plan.
-      transfers: as in a plan.
-      seconds: that it took.
+      supply: its orders and transfers, and what they hang on, as arrays.
+      labels: names, its own the only item.
+      before: the plan's targets, units.
+      seconds: that it took; its tables are made when they are asked for.
     """
 
     item: str
-    targets: pandas.DataFrame
-    buys: pandas.DataFrame
-    transfers: pandas.DataFrame
+    supply: SupplyPlan
+    labels: Labels
+    before: Float[np.ndarray, "periods nodes"]
     seconds: float
+
+    @cached_property
+    def targets(self) -> pandas.DataFrame:
+        """Item, node, period, order_up_to, and `previous`, the plan's."""
+        made = self.supply.groups[0]
+        period, place = (x.ravel() for x in np.indices(self.before.shape))
+        return item_targets(
+            self.labels, self.item, made.group.network.node[place], period,
+            made.curve.target[-1, 0], self.before,
+        )  # fmt: skip
+
+    @cached_property
+    def buys(self) -> pandas.DataFrame:
+        """As in a plan."""
+        return buys_table(self.supply, self.labels)
+
+    @cached_property
+    def transfers(self) -> pandas.DataFrame:
+        """As in a plan."""
+        return transfers_table(self.supply, self.labels)
 
 
 class Replanner:
@@ -101,37 +116,55 @@ class Replanner:
         self.problem = problem = made.problem
         self.labels, self.coarse = made.labels, made.coarse
         self.sample, self.before, self.prices = made.sample, made.targets, made.prices
-        self.supplies, self.limits = build_supply(
+        supplies, self.limits = build_supply(
             made.examined.tables, self.labels, problem.groups, config.problem.budget
         )
+        self.supplies = with_splits(problem, supplies, self.limits)
         self.depot_prices = depot_prices(plan.depots, self.labels)
-        self.lifts, self.tilts = made.lifts, made.tilts
-        self.softness = softness_of(problem)
-        self.stage = stages_of(problem, config.solver)[-1]
-        limits = np.isfinite(problem.capacities)
-        moving = any(self.sample.window(k).max() > 1 for k in range(len(self.coarse)))
-        self.flows = bool(limits[1:].any() or (moving and limits.any()))
-        self.tolls = tuple(
-            window_tolls(self.prices[:, g.network.node], self.sample.window(k))
-            for k, g in enumerate(problem.groups)
-        )
+        self.tilts = made.tilts
         self.place = {
             self.labels.items[position]: (k, i)
             for k, group in enumerate(problem.groups)
             for i, position in enumerate(group.items.position.tolist())
         }
-        coarse = eqx.tree_at(lambda p: p.groups, problem, self.coarse)
-        self._evaluators = [
-            Evaluator(coarse, k, self.sample) for k in range(len(self.coarse))
-        ]
+        self.singles = self._prepared(made.lifts)
+        options, crossing = config.scenarios, config.problem.orders_cross
+        self.orders = tuple(
+            lead_orders(
+                problem, s.offers, seed=options.seed, block=options.block,
+                recent=options.recent, crossing=crossing,
+            )
+            for s in self.supplies
+        )  # fmt: skip
         self._planned = (
             self._saved(plan, place_of(plan.facts)) if len(plan.rations) else None
         )
-        self.curves: dict[tuple[str, float], Below] = {}
+        self.curves: dict[str, tuple[float, Below]] = {}
         self.best: dict[str, np.ndarray] = {}
         for group in problem.groups:
             if len(group.items):  # compiles
                 self(self.labels.items[group.items.position[0]], demand=1.001)
+
+    def _prepared(self, lifts) -> tuple[Single, ...]:
+        """What plans one item of each group; of a single period where all are alike."""
+        problem = eqx.tree_at(lambda p: p.groups, self.problem, self.coarse)
+        sample, prices = self.sample, self.prices
+        of_periods = [*self.before, *self.tilts, np.swapaxes(prices, 1, 2)]
+        same = all((x == x[:, :1]).all() for x in of_periods) and not prices[1].any()
+        if same and alike(problem, sample):
+            problem, sample = first_period(problem, sample)
+        limits = np.isfinite(self.problem.capacities)
+        moving = any(sample.window(k).max() > 1 for k in range(len(self.coarse)))
+        flows = bool(limits[1:].any() or (moving and limits.any()))
+        solver = self.config.solver
+        search = Search(
+            solver.levels, solver.atoms, stages_of(self.problem, solver)[-1],
+            softness_of(self.problem), flows, solver.whole_units,
+        )  # fmt: skip
+        return tuple(
+            Single(problem, k, sample, prices[:, :, : problem.periods], lift, search)
+            for k, lift in enumerate(lifts)
+        )
 
     def __call__(
         self,
@@ -153,15 +186,16 @@ class Replanner:
         begin = time.perf_counter()
         k, i = self._known(item, demand, on_hand or {})
         group, supply = self._one(k, i, demand, on_hand or {})
-        if demand == 1 and self._planned is not None:
-            below = take_below(self._planned[k], i)
-            made = self._supplied(group, supply, below)
-            return self._frames(item, k, i, below.targets, made, begin)
-        if (item, demand) not in self.curves:
-            self.curves[item, demand] = self._below(item, k, i, demand, group)
-        below = self.curves[item, demand]
-        made = self._supplied(group, supply, below)
-        return self._frames(item, k, i, below.targets, made, begin)
+        below = self._below(item, k, i, demand, group)
+        own = np.flatnonzero(self.supplies[k].offers.item == i)
+        made = plan_supply(
+            replace(self.problem, groups=(group,)), (supply,), self.limits, (below,),
+            self.config.scenarios, crossing=self.config.problem.orders_cross,
+            frozen=self.depot_prices, orders=(self.orders[k].take(own),),
+        )  # fmt: skip
+        labels = replace(self.labels, items=(item,))
+        seconds = time.perf_counter() - begin
+        return ItemPlan(item, made, labels, self.before[k][i], seconds)
 
     def _saved(self, plan: Plan, place: str) -> tuple[Below, ...]:
         """What fulfilment wants of all items, as the plan's tables say."""
@@ -189,9 +223,17 @@ class Replanner:
     def _best(self, k: int, i: int, demand: float):
         """The item's best whole targets at the prices."""
         group, _ = self._one(k, i, demand, {})
-        rows = self._rows(k, i, group)
-        with jax.enable_x64(True):
-            return self._whole(k, group, rows, self._search(k, i, rows, 1)[0])
+        return self._wide(self.singles[k].best(group, *self._near(k, i)))
+
+    def _near(self, k: int, i: int):
+        """Targets of the plan to search from, and what is added to their charges."""
+        periods = self.singles[k].periods
+        return self.before[k][i][:periods], self.tilts[k][i][:periods]
+
+    def _wide(self, x):
+        """Of all periods what is of one where all are alike."""
+        times = self.problem.periods // x.shape[-2]
+        return np.repeat(x, times, axis=-2) if times > 1 else x
 
     def _moved(self, item: str, k: int, i: int, demand: float, best):
         """The plan's targets, moved as far as the best ones at the prices have moved.
@@ -235,6 +277,7 @@ class Replanner:
                 std=group.demand.std * demand,
             )  # fmt: skip
             group = replace(group, demand=units)
+        group = eqx.tree_at(lambda g: g.items.position, group, np.zeros(1, int))
         supply = take_supply(self.supplies[k], i)
         if not on_hand:
             return group, supply
@@ -251,74 +294,21 @@ class Replanner:
                 shelf[0, node == labels.nodes.index(name)] = units
         return replace(group, stock=shelf + due), supply._replace(stock=above)
 
-    def _rows(self, k: int, i: int, group):
-        """The item's sampled demand, as the plan saw it."""
-        solver = self.config.solver
-        with jax.enable_x64(True):
-            rows = build_rows(
-                self.problem, group, k, self.sample, count=solver.levels,
-                atoms=solver.atoms, chunk=1,
-            )  # fmt: skip
-            tilt = jnp.asarray(self.tilts[k][i][None], rows.tilt.dtype)
-            lift = jnp.asarray(self.lifts[k], rows.lift.dtype)
-            return replace(rows, lift=lift, tilt=tilt)
-
-    def _search(self, k: int, i: int, rows, copies: int):
-        """Real targets at the prices, from the plan's own; copies at each charge."""
-        node = self.coarse[k].network.node
-        start = jnp.asarray(np.tile(self.before[k][i], (copies, 1))[None], jnp.float32)
-        found = evaluate(
-            rows, jnp.asarray(self.prices[:, node]), start,
-            jnp.asarray(self.stage, jnp.float32),
-            jnp.asarray(self.stage * self.softness, jnp.float32),
-            flows=self.flows, curved=False, passes=PASSES,
-            tolerance=TOLERANCE["float32"],
-        )  # fmt: skip
-        shape = copies, self.problem.periods, len(node)
-        return np.asarray(found.target, float).reshape(shape)
-
-    def _whole(self, k: int, group, rows, y):
-        """Whole targets near real ones, best for the item at the prices."""
-        if not self.config.solver.whole_units:
-            return y
-        items = group.items
-        y = round_targets(
-            y[None], group.network.tree.walk, items.key, items.lower, items.upper
-        )
-        prices = jnp.asarray(self.prices[:, group.network.node])
-        best = whole_optimum(rows, jnp.asarray(y, jnp.float32), prices, steps=STEPS)
-        return np.asarray(best, float)[0]
-
     def _below(self, item: str, k: int, i: int, demand: float, group) -> Below:
         """What fulfilment wants of the item, at no charge and at rising ones."""
-        charges, rows = charges_of(group), self._rows(k, i, group)
-        dear = np.r_[0.0, charges[:, 0]]
-        with jax.enable_x64(True):
-            y = self._search(k, i, copied(rows, dear), len(dear))
-            best = self._whole(k, group, rows, y[0])
-            targets = self._moved(item, k, i, demand, best)
-            rations = np.minimum.accumulate(np.concatenate([targets[None], y[1:]]))[1:]
-            sent = self._evaluators[k].of_items(self.problem, group)
-            shipped = sent(targets[None], self.tolls[k]).shipped
-        return Below(targets[None], rations[:, None], charges, shipped)
-
-    def _supplied(self, group, supply, below: Below) -> SupplyPlan:
-        alone = replace(self.problem, groups=(group,))
-        return plan_supply(
-            alone, (supply,), self.limits, (below,), self.config.scenarios,
-            crossing=self.config.problem.orders_cross, frozen=self.depot_prices,
-        )  # fmt: skip
-
-    def _frames(self, item: str, k: int, i: int, targets, made, begin) -> ItemPlan:
-        labels, node = self.labels, self.coarse[k].network.node
-        period, place = (x.ravel() for x in np.indices(targets.shape[1:]))
-        frame = item_targets(
-            labels, item, node[place], period, targets, self.before[k][i]
-        )
-        return ItemPlan(
-            item, frame, buys_table(made, labels), transfers_table(made, labels),
-            time.perf_counter() - begin,
-        )  # fmt: skip
+        if demand == 1 and self._planned is not None:
+            return take_below(self._planned[k], i)
+        known = self.curves.get(item)
+        if known is None or known[0] != demand:
+            if item not in self.best:
+                self.best[item] = self._best(k, i, 1.0)
+            charges, single = charges_of(group), self.singles[k]
+            shift = (self.before[k][i] - self.best[item])[: single.periods]
+            found = single.wanted(group, *self._near(k, i), shift, charges[:, 0])
+            targets, rations, shipped = map(self._wide, found)
+            below = Below(targets[None], rations[:, None], charges, shipped[None])
+            self.curves[item] = known = demand, below
+        return known[1]
 
 
 def take_below(below: Below, item: int) -> Below:
@@ -328,25 +318,6 @@ def take_below(below: Below, item: int) -> Below:
         below.targets[one], below.rations[:, one], below.charges[:, one],
         below.shipped[one],
     )  # fmt: skip
-
-
-def copied(rows, charges: Float[np.ndarray, " copies"]):
-    """An item's rows once for each charge, money per unit of stock, added to it."""
-    return _copied(rows, jnp.asarray(charges, rows.tilt.dtype))
-
-
-@jax.jit
-def _copied(rows, charges):
-    count, cells = len(charges), rows.lower.shape[1]
-    more = jnp.repeat(charges, cells)[None, :, None]
-    item = {k: jnp.repeat(v, count, axis=1) for k, v in rows.by_item.items()}
-    cell = {
-        k: jnp.tile(v, (1, 1, count, *[1] * (v.ndim - 3)) if k == "atoms" else
-                    (1, count, *[1] * (v.ndim - 2)))
-        for k, v in rows.by_cell.items()
-    }  # fmt: skip
-    cell["tilt"] = cell["tilt"] + more
-    return replace(rows, **item, **cell)
 
 
 def _unknown(what: str, name: str, known) -> Fault:

@@ -80,6 +80,7 @@ def simulate_examined(
     from meio_jax.sim.hindsight import hindsight_cost
     from meio_jax.sim.lab import path_samples, simulate_decisions
     from meio_jax.sim.metrics import metrics, service_rates
+    from meio_jax.supply.split import with_splits
     from meio_jax.tables import outcome as tables_out
     from meio_jax.tables.hashing import digest
     from meio_jax.tables.supply import build_supply
@@ -98,6 +99,7 @@ def simulate_examined(
     supplies, limits = build_supply(
         examined.tables, labels, problem.groups, config.problem.budget
     )
+    supplies = with_splits(problem, supplies, limits)
     layered = asked.depots and any(s.offers.size for s in supplies)
     if layered:
         decisions = _with_depots(

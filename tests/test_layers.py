@@ -51,7 +51,9 @@ LEFT["onepass"] = (
     "faults changes config problem scenarios dual planner tables rebuild whatif"
 )
 LEFT["api"] += " onepass solution"
-LEFT["replan"] = "faults config problem dual recover planner supply tables rebuild plan"
+LEFT["replan"] = (
+    "faults config problem horizon recover planner supply tables rebuild plan"
+)
 LEFT["cli"] = " ".join(LEFT)  # it alone sees them all
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import equinox as eqx
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -10,9 +11,11 @@ from tiny_folder import WEEKS, added, options, write
 
 import meio_jax
 from meio_jax.api import solve
+from meio_jax.dual.use import window_tolls
 from meio_jax.faults import InputError
 from meio_jax.planner import targets_at
 from meio_jax.problem import take_items
+from meio_jax.recover.evaluate import Evaluator
 
 OFFERS = (
     "vendor,item,node,lead_time,unit_cost", "ACME,A,DC,1,5", "ACME,B,DC,1,7.5",
@@ -120,3 +123,18 @@ def test_the_answer_to_a_what_if_can_be_replanned(plan, folder):
 def test_a_plan_of_other_tables_is_refused(plan, tmp_path):
     with pytest.raises(InputError, match="other tables"):
         meio_jax.Replanner(plan, write(tmp_path / "other"))
+
+
+def test_what_fulfilment_wants_is_what_the_evaluator_counts(replan):
+    replan("B", demand=1.3)
+    below, (k, i) = replan.curves["B"][1], replan.place["B"]
+    group, _ = replan._one(k, i, 1.3, {})
+    problem = eqx.tree_at(lambda p: p.groups, replan.problem, replan.coarse)
+    network = group.network
+    toll = window_tolls(replan.prices[:, network.node], replan.sample.window(k))
+    count = Evaluator(problem, k, replan.sample).of_items(group)
+    assert_allclose(count(below.targets, toll).shipped, below.shipped, rtol=1e-5)
+    assert below.shipped.sum() > 0
+    along = np.concatenate([below.targets, below.rations[:, 0]])
+    assert (np.diff(along, axis=0) <= 0).all()
+    assert along[-1].sum() < along[0].sum()

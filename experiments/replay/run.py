@@ -7,6 +7,7 @@ The demo. Prints latencies and costs; writes `result.json` beside this file.
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -18,8 +19,15 @@ from experiments.record import Record, parser
 from meio_jax.checkpoint import resource_names
 from meio_jax.config import load
 from meio_jax.dual.exact import solve_items
+from meio_jax.dual.lagrangian import evaluate
+from meio_jax.dual.prices import PASSES, TOLERANCE
+from meio_jax.dual.rows import build_rows
+from meio_jax.dual.use import window_tolls
 from meio_jax.instances.demo import demo_folder
 from meio_jax.recover.evaluate import Evaluator, node_use, violation
+from meio_jax.recover.round import round_targets
+from meio_jax.recover.single import STEPS
+from meio_jax.recover.units import whole_optimum
 from meio_jax.replan import Replanner
 from meio_jax.tables.outcome import targets_array
 
@@ -53,8 +61,13 @@ def with_demand(tables, factor: dict[str, float]):
 def weigh(replanner: Replanner, problem, targets):
     """Cost and violation of targets on a problem, greedy fulfilment, money a period."""
     outcomes = tuple(
-        Evaluator(problem, k, replanner.sample)(y, replanner.tolls[k])
-        for k, y in enumerate(targets)
+        Evaluator(problem, k, replanner.sample)(
+            y,
+            window_tolls(
+                replanner.prices[:, g.network.node], replanner.sample.window(k)
+            ),
+        )
+        for k, (g, y) in enumerate(zip(problem.groups, targets, strict=True))
     )
     carried = np.zeros(len(problem.storage))
     use = node_use(problem, outcomes, targets, carried)[:1]  # storage
@@ -86,11 +99,43 @@ def bound_of_the_day(plan, day, before: Replanner, problem, names) -> float:
     return total
 
 
+def by_parts(replanner: Replanner, name: str, demand: float):
+    """The item's best whole targets, a program a step, period by period: rows, search,
+    rounding, single units. What `Single` does in one program."""
+    k, i = replanner.place[name]
+    group, _ = replanner._one(k, i, demand, {})
+    search, shared = replanner.singles[k].search, replanner.singles[k]._shared
+    prices = jax.numpy.asarray(replanner.prices[:, group.network.node])
+    f = lambda x: jax.numpy.asarray(x, jax.numpy.float32)
+    with jax.enable_x64(True):
+        rows = build_rows(
+            replanner.problem, group, k, replanner.sample, count=search.levels,
+            atoms=search.atoms, chunk=1,
+        )  # fmt: skip
+        rows = replace(
+            rows, lift=shared.common["lift"], tilt=f(replanner.tilts[k][i][None])
+        )
+        found = evaluate(
+            rows, prices, f(replanner.before[k][i][None]), shared.stage,
+            shared.softness, flows=search.flows, curved=False, passes=PASSES,
+            tolerance=TOLERANCE["float32"],
+        )  # fmt: skip
+        items, walk = group.items, group.network.tree.walk
+        y = np.asarray(found.target, float)
+        y = round_targets(y, walk, items.key, items.lower, items.upper)
+        return np.asarray(whole_optimum(rows, f(y), prices, steps=STEPS), float)[0]
+
+
 def timed(run):
     """What a call gives, and its seconds: on the clock, and of the processor."""
     begin = time.perf_counter(), time.process_time()
     found = run()
     return found, (time.perf_counter() - begin[0], time.process_time() - begin[1])
+
+
+def tables_of(made):
+    """The frames of an item's plan."""
+    return made.targets, made.buys, made.transfers
 
 
 def targets_of(made, shape):
@@ -124,19 +169,27 @@ def main() -> None:
     events, factor = events_of(names, count, changed, rng)
     for name in factor:  # the item's own best response, once
         replanner.targets(name)
-    latency = {"demand, targets": [], "demand, with orders": [], "stock": []}
+        by_parts(replanner, name, 1.001)  # compiles
+    kinds = "in parts, targets", "demand, targets", "demand, with orders", "stock"
+    latency = {kind: [] for kind in (*kinds, "tables")}
+    apart = 0
     for name, event in events:
         if "on_hand" in event:
-            if event["demand"] != 1 and (name, event["demand"]) not in replanner.curves:
+            if event["demand"] != 1 and name not in replanner.curves:
                 continue  # its demand has not changed yet
             made = timed(lambda n=name, e=event: replanner(n, **e))
             latency["stock"].append(made[1])
-            continue
-        latency["demand, targets"].append(
-            timed(lambda n=name, e=event: replanner.targets(n, **e))[1]
-        )
-        made = timed(lambda n=name, e=event: replanner(n, **e))
-        latency["demand, with orders"].append(made[1])
+        else:
+            look = lambda how, n=name, e=event: timed(lambda: how(n, **e))
+            parts = look(partial(by_parts, replanner))
+            whole = look(replanner.targets)
+            k, i = replanner.place[name]
+            moved = whole[0] - replanner.before[k][i] + replanner.best[name]
+            apart += int(np.abs(moved - parts[0]).sum())
+            made = look(replanner)
+            for kind, one in zip(kinds, (parts, whole, made), strict=False):
+                latency[kind].append(one[1])
+        latency["tables"].append(timed(lambda m=made[0]: tables_of(m))[1])
     seconds = {
         f"{k}, {clock}": dict(zip(("5 %", "median", "95 %", "most"), np.percentile(
             1e3 * np.array(v)[:, column], [5, 50, 95, 100]
@@ -144,7 +197,7 @@ def main() -> None:
         for k, v in latency.items() if v
         for column, clock in enumerate(("clock", "processor"))
     }  # fmt: skip
-    print("milliseconds", seconds)
+    print("milliseconds", seconds, "units apart", apart)
     factor = dict(list(factor.items())[: args.moved])  # the day's problem
     day = with_demand(tables, factor)
     cold, cold_seconds = timed(lambda: meio.solve(day, config=config))
@@ -155,7 +208,7 @@ def main() -> None:
     def event_by_event() -> None:
         for name, f in factor.items():
             k, i = replanner.place[name]
-            replanner.curves.pop((name, f), None)
+            replanner.curves.pop(name, None)
             frozen[k][i] = targets_of(replanner(name, demand=f), frozen[k][i].shape)
 
     _, frozen_seconds = timed(event_by_event)
@@ -185,7 +238,7 @@ def main() -> None:
         "moved": dict(p.kpis.set_index("metric")["value"]).get("targets moved"),
     }  # fmt: skip
     record.write(
-        milliseconds=seconds, table=table, compile_seconds=compiled,
+        milliseconds=seconds, apart=apart, table=table, compile_seconds=compiled,
         frozen={"seconds": frozen_seconds, "bound_seconds": bound_seconds},
         cold=facts(cold, cold_seconds), warm=facts(warm, warm_seconds),
         before=facts(plan, cold_before), events=len(events), changed=changed,

@@ -13,6 +13,7 @@ and no kernel asks whose, so K regimes of S / K scenarios cost what S scenarios 
 
 from dataclasses import replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,7 +25,7 @@ from meio_jax.kernels.cost import buckets, cumulate, serve_cost, service_levels
 from meio_jax.kernels.tree import Hinges, TreeShape
 from meio_jax.mesh import Crew, assemble, chunk_items, mesh_of, replicate
 from meio_jax.problem import Group, Network, Problem
-from meio_jax.scenarios.load import SlotSource
+from meio_jax.scenarios.load import SlotSource, slot_numbers
 from meio_jax.scenarios.regimes import regime_of
 from meio_jax.scenarios.sample import Sample, window_demand
 
@@ -232,40 +233,14 @@ def build_rows(
       chunks: least number of chunks, filled up with empty ones.
       span: first and last of the chunks to build; all if not given.
     """
-    network, items = group.network, group.items
+    items, narrow = group.items, np.dtype(dtype).type
     chunk = chunk or chunk_items()
     chunk = chunk if chunks else min(chunk, len(items))
     begin, end = span or (0, -(-len(items) // chunk))
     source = SlotSource(problem, group, sample)
-    regimes = problem.regimes
-    average, prob = _averaging(sample.weight, atoms, regimes)
-    shape = tree_shape(network, dtype)
-    pool = network.tree.pool_of[:, network.home]
-    pools = len(network.tree.member)
-    members = np.bincount(pool.ravel(), minlength=pools)
-    hinges, kept = bucket_hinges(pool, pools, count, regimes)
-    ring = problem.kind != "forecast" and same_windows(sample, index, regimes)
-    drawn_periods = 1 if ring else problem.periods
-    lead = sample.lead[index][:, :drawn_periods]
-    window = sample.window(index)
-    narrow = np.dtype(dtype).type
-    services = tuple(
-        jnp.asarray(x.astype(narrow))
-        for x in (network.unit_cost, network.cost_per_weight, network.days_late)
+    draft = draft_rows(
+        problem, group.network, index, sample, count=count, atoms=atoms, dtype=dtype
     )
-    cover = jnp.asarray(window.astype(narrow))
-    build = partial(
-        _item_rows, count=count, regimes=regimes, longest=sample.longest, dtype=dtype,
-        periods=problem.periods,
-    )  # fmt: skip
-    constants = (
-        jnp.asarray(source.slot[:, : drawn_periods + sample.longest]),
-        jnp.asarray(lead), jnp.asarray(network.home),
-        jnp.asarray(sample.weight.astype(narrow)), jnp.asarray(average.astype(narrow)),
-        jnp.asarray(network.ring), jnp.asarray(pool), jnp.asarray(members),
-        jnp.asarray(sample.order[:drawn_periods]), jnp.asarray(kept), services, cover,
-        np.asarray(network.spread, narrow),
-    )  # fmt: skip
     starts = range(begin * chunk, max(end, begin + chunks) * chunk, chunk)
     every = {}
     for at, first in enumerate(starts):
@@ -278,26 +253,85 @@ def build_rows(
         slots = jnp.pad(slots, ((0, pad), (0, 0), (0, 0))) if pad else slots
         real = np.arange(chunk) < last - first
         own = items.weight, items.late_cost, items.volume, items.lower, items.upper
-        part = build(
+        part = item_rows(
             slots, real, fill(items.holding), fill(items.penalty),
-            tuple(map(fill, own)), constants,
+            tuple(map(fill, own)), draft.constants, **draft.static,
         )  # fmt: skip
         every = _put(every or _blank(part, chunks=len(starts)), part, at)
-    return Rows(
-        **every,
-        unit_cost=services[0],
-        cost_per_weight=services[1],
-        days_late=services[2],
-        prob=jnp.asarray(prob.astype(narrow)),
-        window=cover,
-        lift=jnp.asarray(narrow(1)),
-        ring=jnp.asarray(network.ring),
-        home=jnp.asarray(network.home),
-        shape=shape,
-        hinges=hinges,
-        buckets=count,
-        regimes=regimes,
+    return Rows(**every, **draft.common, **draft.sizes)
+
+
+class Draft(NamedTuple):
+    """What the rows of any items of a group are made with, whichever items they are.
+
+    Attributes:
+      constants: what `item_rows` reads.
+      static: its options.
+      common: arrays of `Rows` that hang on no item.
+      sizes: static fields of `Rows`.
+    """
+
+    constants: tuple
+    static: dict[str, Any]
+    common: dict[str, Any]
+    sizes: dict[str, Any]
+
+
+def draft_rows(
+    problem: Problem,
+    network: Network,
+    index: int,
+    sample: Sample,
+    *,
+    count: int,
+    atoms: int,
+    dtype=jnp.float32,
+) -> Draft:
+    """What the rows of any items of a group are made with; arguments as `build_rows`.
+
+    Args:
+      problem: the problem.
+      network: of the group.
+      index: which group.
+      sample: the scenarios.
+      count: buckets of a pool.
+      atoms: points kept per pool and bucket.
+      dtype: of the planning arithmetic.
+    """
+    regimes = problem.regimes
+    average, prob = _averaging(sample.weight, atoms, regimes)
+    pool = network.tree.pool_of[:, network.home]
+    pools = len(network.tree.member)
+    members = np.bincount(pool.ravel(), minlength=pools)
+    hinges, kept = bucket_hinges(pool, pools, count, regimes)
+    ring = problem.kind != "forecast" and same_windows(sample, index, regimes)
+    drawn_periods = 1 if ring else problem.periods
+    narrow = np.dtype(dtype).type
+    services = tuple(
+        jnp.asarray(x.astype(narrow))
+        for x in (network.unit_cost, network.cost_per_weight, network.days_late)
     )
+    cover = jnp.asarray(sample.window(index).astype(narrow))
+    slot = slot_numbers(problem, sample)
+    constants = (
+        jnp.asarray(slot[:, : drawn_periods + sample.longest]),
+        jnp.asarray(sample.lead[index][:, :drawn_periods]), jnp.asarray(network.home),
+        jnp.asarray(sample.weight.astype(narrow)), jnp.asarray(average.astype(narrow)),
+        jnp.asarray(network.ring), jnp.asarray(pool), jnp.asarray(members),
+        jnp.asarray(sample.order[:drawn_periods]), jnp.asarray(kept), services, cover,
+        np.asarray(network.spread, narrow),
+    )  # fmt: skip
+    static = dict(
+        count=count, regimes=regimes, longest=sample.longest, dtype=dtype,
+        periods=problem.periods,
+    )  # fmt: skip
+    common = dict(
+        unit_cost=services[0], cost_per_weight=services[1], days_late=services[2],
+        prob=jnp.asarray(prob.astype(narrow)), window=cover,
+        lift=jnp.asarray(narrow(1)), ring=jnp.asarray(network.ring),
+        home=jnp.asarray(network.home), shape=tree_shape(network, dtype), hinges=hinges,
+    )  # fmt: skip
+    return Draft(constants, static, common, dict(buckets=count, regimes=regimes))
 
 
 def by_chunks(rows: Rows) -> Rows:
@@ -378,11 +412,26 @@ def _put(every, part, at):
 
 
 @partial(jax.jit, static_argnames=("count", "regimes", "longest", "dtype", "periods"))
-def _item_rows(
+def item_rows(
     slots, real, holding, penalty, items, constants, *, count, regimes, longest, dtype,
     periods,
 ):  # fmt: skip
-    """What `Rows` has of a chunk of items; those that are not real have no demand."""
+    """What `Rows` has of a chunk of items; those that are not real have no demand.
+
+    Args:
+      slots: their demand, units, "items slots classes".
+      real: whether they are.
+      holding: money per unit left over, "items nodes".
+      penalty: money per unit not served.
+      items: their weight, late cost and volume, "items", and least and largest targets,
+        "items periods nodes".
+      constants: of the draft.
+      count: buckets of a pool.
+      regimes: bins of load.
+      longest: longest lead time, periods.
+      dtype: of the planning arithmetic.
+      periods: of the horizon.
+    """
     slot, lead, home, weight, average, ring, pool, members, order, kept = constants[:10]
     services, window, spread = constants[10:]
     levels, pools = pool.shape[0], members.shape[0]
@@ -402,10 +451,11 @@ def _item_rows(
         draws = demand.reshape(demand.shape[0], -1)
         total = cumulate(draws, place, pools, count)
         total = total.reshape(pools, count, *parts.shape[1:])
+        total = jnp.transpose(total, (0, 3, 1, 2, 4))  # pools, regimes, buckets, t, s
+        total = total.reshape(-1, *total.shape[3:])[kept]
         if average.shape[1] < average.shape[0]:
             total = jnp.sort(total, axis=-1) @ average
-        total = jnp.transpose(total, (4, 2, 0, 3, 1))  # atoms, t, pools, regimes, b
-        total = total.reshape(*total.shape[:2], -1)[:, :, kept]
+        total = jnp.transpose(total, (2, 1, 0))
         whole = mean.sum(axis=1) @ _members(place, pools, count, dtype)
         width = jnp.maximum(1.0, 0.06 * whole)
         return total, mean, place, width, whole[:, : ring.shape[0]]

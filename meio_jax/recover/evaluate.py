@@ -88,21 +88,20 @@ class Evaluator:
             float(np.median(items.weight)), float(np.median(items.late_cost)),
         )  # fmt: skip
         self.penalty = float(items.penalty.max())
-        self.run = partial(_chunk, longest=sample.longest, regimes=self.regimes)
+        self.run = partial(chunk_outcome, longest=sample.longest, regimes=self.regimes)
         self._kept: dict[bytes, tuple] = {}  # of the last tolls; copies share it
 
-    def of_items(self, problem: Problem, group: Group) -> "Evaluator":
+    def of_items(self, group: Group) -> "Evaluator":
         """The evaluator of other items of the network, fulfilled in the same order.
 
         What does not hang on items is not prepared again.
 
         Args:
-          problem: the problem that this one is of.
           group: the items, with their demand.
         """
         one = copy(self)
         one.group, one.chunk = group, min(self.chunk, len(group.items))
-        one.source = SlotSource(problem, group, self.sample)
+        one.source = self.source.of(group)
         return one
 
     def __call__(
@@ -247,7 +246,9 @@ def pair_pay(services, node, klass, used, weight, late_cost):
 
 
 @partial(jax.jit, static_argnames=("longest", "regimes"))
-def _chunk(slots, target, weight, late_cost, penalty, constants, *, longest, regimes):
+def chunk_outcome(
+    slots, target, weight, late_cost, penalty, constants, *, longest, regimes
+):
     _, _, home, _, _, klass, node, used, *services = constants
     demand, share = by_regime(slots, constants, longest, regimes)
     count, periods = target.shape[:2]

@@ -1,13 +1,27 @@
 """Demand of a chunk of items by slot and class, ready for the device."""
 
+from copy import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from meio_jax.problem import Group, Problem
 from meio_jax.scenarios.sample import Sample, forecast_slots
 from meio_jax.scenarios.split import share_table, split_units
+
+
+def slot_numbers(problem: Problem, sample: Sample) -> Int[np.ndarray, "scenarios path"]:
+    """Which slot each period of each scenario takes of what a `SlotSource` gives.
+
+    Args:
+      problem: where demand comes from.
+      sample: the scenarios.
+    """
+    if problem.kind != "forecast":
+        return sample.slot
+    return np.arange(sample.slot.size).reshape(sample.slot.shape)
 
 
 class SlotSource:
@@ -26,11 +40,17 @@ class SlotSource:
         )
         self.classes = network.unit_cost.shape[1]
         self.slots = problem.slots
-        if self.kind == "forecast":
-            count, path = sample.slot.shape
-            self.slot = np.arange(count * path).reshape(count, path)
-        else:
-            self.slot = sample.slot
+        self.slot = slot_numbers(problem, sample)
+
+    def of(self, group: Group) -> "SlotSource":
+        """The source of other items of the group's network.
+
+        Args:
+          group: the items, with their demand.
+        """
+        other = copy(self)
+        other.group = group
+        return other
 
     def __call__(self, first: int, last: int) -> Float[Array, "items slots classes"]:
         """Units of items `first` to `last - 1` in every slot."""

@@ -189,8 +189,9 @@ def _turns(count: int, length: int):
 
 
 def _lead_times(network: Network, periods: int, count: int, sequence, balanced: bool):
-    """Gamma lead times of every order, rounded up or down at random to whole periods so
-    that the mean stays; the orders of all items that a truck brings share its draw."""
+    """Lead times of every order, as they were observed or else gamma, rounded up or
+    down at random to whole periods so that the mean stays; the orders of all items that
+    a truck brings share its draw."""
     rng = np.random.Generator(np.random.Philox(sequence))
     shape = (len(network.lead_mean), 1 if balanced else periods, count)
     mean = np.broadcast_to(network.lead_mean[:, None, None], shape)
@@ -199,7 +200,12 @@ def _lead_times(network: Network, periods: int, count: int, sequence, balanced: 
     k = np.where(random, (mean / np.where(random, std, 1)) ** 2, 1)
     drawn = rng.gamma(k, np.where(random, mean, 1) / k)
     drawn = np.where(random, drawn, mean)
-    leads = np.floor(drawn + rng.random(shape)).astype(int)
+    odd = rng.random(shape)
+    for n, seen in enumerate(network.lead_seen):
+        if len(seen):  # every one as often, as far as the draws go
+            rank = np.argsort(rng.random(drawn[n].size)).reshape(shape[1:])
+            drawn[n] = seen[rank * len(seen) // rank.size]
+    leads = np.floor(drawn + odd).astype(int)
     return leads[:, 0, _turns(count, periods).T] if balanced else leads
 
 

@@ -91,7 +91,7 @@ def pooled(
         ways = reach(group, supply, y.mean(axis=1))
         offer = _cheapest(supply, ways.unreached, len(group.items))
         has = np.flatnonzero(offer >= 0)
-        offers = type(supply.offers)(*(x[offer[has]] for x in supply.offers))
+        offers = supply.offers.take(offer[has])
         share, level = np.zeros((len(offer), len(supply.depot))), np.zeros(y.shape[:2])
         share[has] = ways.share[offer[has]]
         far = offers.lead + group.network.lead_mean.mean() + 1
@@ -118,6 +118,7 @@ def _cheapest(supply: Supply, unreached, count: int) -> Int[np.ndarray, " items"
     offers, out = supply.offers, np.full(count, -1)
     far = np.round(unreached, 9)
     order = np.lexsort((offers.lead.mean(axis=1), offers.unit_cost, far, offers.item))
+    order = order[offers.base[order] < 0]
     first = np.diff(offers.item[order], prepend=-1) != 0
     out[offers.item[order][first]] = order[first]
     return out

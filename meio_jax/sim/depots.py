@@ -1,11 +1,32 @@
 """Depots above nodes: what their decisions and their stock are."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from meio_jax.supply.chain import Offers
+from meio_jax.supply.schedule import whole_packs
+
+
+class Base(eqx.Module):
+    """What vendors send in every period, whatever stock is.
+
+    Attributes:
+      rate: units a period; 0 for items without.
+      packs: units of a pack.
+      lead: lead times of equal chance, ascending.
+    """
+
+    rate: Float[Array, " items"]
+    packs: Float[Array, " items"]
+    lead: Float[Array, "items draws"]
+
+    def now(self, period: Int[Array, ""]) -> Float[Array, " items"]:
+        """Units ordered in a period."""
+        return whole_packs(self.rate, self.packs, period)
 
 
 class Depots(eqx.Module):
@@ -25,6 +46,7 @@ class Depots(eqx.Module):
       most: most units of an order.
       premium: money per unit above what the cheapest vendor asks for.
       holding: money per unit left at a depot at the end of a period.
+      base: what another vendor, the cheapest, sends in every period; None for nothing.
     """
 
     place: Int[Array, " depots"]
@@ -39,6 +61,7 @@ class Depots(eqx.Module):
     most: Float[Array, " items"]
     premium: Float[Array, " items"]
     holding: Float[Array, "depots items"]
+    base: Base | None = None
 
 
 class Upstream(eqx.Module):
@@ -61,7 +84,7 @@ class Upstream(eqx.Module):
         return self.coming.sum(axis=0) + self.waiting
 
 
-def vendor_terms(offers: Offers, offer: Int[np.ndarray, " items"]) -> dict[str, Array]:
+def vendor_terms(offers: Offers, offer: Int[np.ndarray, " items"]) -> dict[str, Any]:
     """The fields of `Depots` that say how the vendor of each item delivers.
 
     Args:
@@ -75,7 +98,13 @@ def vendor_terms(offers: Offers, offer: Int[np.ndarray, " items"]) -> dict[str, 
     full = lambda x: jnp.asarray(x, jnp.float32)
     multiple = np.maximum(of(offers.multiple), 1)
     lead = of(offers.lead) if offers.size else np.zeros((len(offer), 1))
+    rate, base = np.where(has, of(offers.rate), 0), None
+    if rate.any():
+        of_base = lambda x: full(x[offers.base[chosen]])
+        packs = of_base(np.maximum(offers.multiple, 1))
+        base = Base(full(rate), packs, of_base(offers.lead))
     return {
+        "base": base,
         "lead": full(lead),
         "review": jnp.asarray(np.maximum(of(offers.review), 1).astype(int)),
         "least": full(np.ceil(of(offers.least) / multiple) * multiple),

@@ -16,7 +16,7 @@ def feed(world: World, now: tuple[Now, ...], period: Period) -> Period:
     is sent what its depot has; what is left is asked for again in the next period, as
     its position is below its target. What nodes get from outside is not touched.
     """
-    masks, above, bought, due = [], [], [], []
+    masks, above, bought, base, due = [], [], [], [], []
     for system, depots, today, state in zip(
         world.systems, world.depots, now, period.states, strict=True
     ):
@@ -24,12 +24,16 @@ def feed(world: World, now: tuple[Now, ...], period: Period) -> Period:
         position = look(system, state, today.period).position
         assert state.above is not None
         assert today.vendor is not None
-        units, upstream = _order(
+        upstream, sure = _base(
             depots, mask, position, today.period, state.above, today.vendor
+        )
+        units, upstream = _order(
+            depots, mask, position, today.period, upstream, today.vendor
         )
         masks.append(mask)
         above.append(upstream)
         bought.append(units)
+        base.append(sure)
         due.append(upstream.coming[today.period] + upstream.waiting)
     place = [depots.place for depots in world.depots]
     room = period.rooms.inbound[:, None] + jnp.zeros_like(due[0][0, :1])
@@ -57,7 +61,7 @@ def feed(world: World, now: tuple[Now, ...], period: Period) -> Period:
                 money=ledger.money + money,
                 ordered=orders[k].sum(axis=1),
                 depots=DepotLedger(
-                    bought[k].sum(axis=0)[None],
+                    (bought[k] + base[k]).sum(axis=0)[None],
                     taken[k].sum(axis=1),
                     store.sum(axis=1),
                     space,
@@ -100,14 +104,29 @@ def _order(depots: Depots, mask, position, period, above: Upstream, chance):
     outside = (position * (1 - mask.sum(axis=0))[:, :, None]).sum(axis=0)
     units = whole_orders(depots, period, echelon.sum(axis=0) + outside)
     split = split_orders(depots, units, echelon)
-    draws = depots.lead.shape[1]
+    return units, _under_way(above, split, depots.lead, chance, period)
+
+
+def _base(depots: Depots, mask, position, period, above: Upstream, chance):
+    """The depots with what a vendor sends in every period on its way, and how much."""
+    if depots.base is None:
+        return above, 0.0
+    units = depots.base.now(period)[:, None] + jnp.zeros_like(chance)
+    echelon = above.store + above.on_order + _total(mask, position)
+    split = split_orders(depots, units, echelon)
+    return _under_way(above, split, depots.base.lead, chance, period), units
+
+
+def _under_way(above: Upstream, split, law, chance, period) -> Upstream:
+    """The depots with orders on their way."""
+    draws = law.shape[1]
     place = jnp.minimum(jnp.floor(chance * draws), draws - 1)
-    lead = jnp.take_along_axis(depots.lead, place.astype(int), axis=1)
+    lead = jnp.take_along_axis(law, place.astype(int), axis=1)
     lead = jnp.floor(lead + (chance * draws - place))
     arrival = jnp.minimum(period + lead, len(above.coming) - 1)
     when = jnp.arange(len(above.coming), dtype=arrival.dtype)[:, None, None]
     coming = above.coming + jnp.where(when == arrival, 1, 0)[:, None] * split
-    return units, Upstream(above.store, coming, above.waiting)
+    return Upstream(above.store, coming, above.waiting)
 
 
 def _received(above: Upstream, period, due, taken) -> Upstream:

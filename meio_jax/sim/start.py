@@ -1,6 +1,6 @@
 """Stock of depots and nodes when a simulation starts."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +11,7 @@ from meio_jax.scenarios.sample import Sample
 from meio_jax.sim.bridge import ahead
 from meio_jax.sim.depots import Depots, Upstream
 from meio_jax.supply.chain import Supply
-from meio_jax.supply.draws import national
+from meio_jax.supply.draws import OLDER, national
 from meio_jax.supply.ration import divided
 
 
@@ -19,7 +19,8 @@ def earlier(depots: Depots, warm: int) -> Depots:
     """The same with its first period in so many periods of warm-up too."""
     early = lambda x, axis: jnp.asarray(ahead(np.asarray(x), warm, axis=axis))
     changes = {"level": early(depots.level, 0), "along": early(depots.along, 1)}
-    return Depots(**vars(depots) | changes)
+    same: dict[str, Any] = vars(depots) | changes
+    return Depots(**same)
 
 
 class Start(NamedTuple):
@@ -84,17 +85,40 @@ def steady_start(
     coming = np.zeros((periods + 1, len(share), items, paths), np.float32)
     row, column = np.indices((items, paths))
     path, on_way = np.roll(np.arange(paths), 1), np.zeros((items, paths))
-    for age in range(int(np.ceil(lead.max(initial=0))) + 1):
+
+    def past(age, path):
         t = (-1 - age) % problem.periods
-        units = np.rint(mean[:, sample.slot[path, t]] * sample.factor[path, t])
-        place = rng.random((items, paths)) * lead.shape[1]
-        wait = np.floor(lead[row, place.astype(int)] + place % 1).astype(int)
+        return np.rint(mean[:, sample.slot[path, t]] * sample.factor[path, t])
+
+    def send(units, law, age, counted: bool = True):
+        place = rng.random((items, paths)) * law.shape[1]
+        wait = np.floor(law[row, place.astype(int)] + place % 1).astype(int)
         units = units * ((wait >= age) & (share.sum(axis=0) > 0)[:, None])
         when = np.clip(wait - age, 0, periods)
-        for d, part in enumerate(_split(share, units)):
+        for d, part in enumerate(_split(share, units * counted)):
             coming[when, d, row, column] += part
-        on_way += units
-    left = np.maximum(np.asarray(depots.level[0], float)[:, None] - on_way, 0)
+        return units
+
+    ages = range(int(np.ceil(lead.max(initial=0))) + 1)
+    base, above = depots.base, 0.0
+    if base is None:
+        for age in ages:
+            on_way += send(past(age, path), lead, age)
+    else:
+        law = np.asarray(base.lead, float)
+        far = range(max(len(ages), int(np.ceil(law.max())) + 1, OLDER))
+        above, filled = np.zeros((items, paths)), {}
+        for age in reversed(far):  # what a base sends too much adds up
+            before, more = above, np.asarray(base.now(jnp.asarray(age)))[:, None]
+            units = past(age, np.roll(path, age // problem.periods))
+            above = np.maximum(before + more - units, 0) * (more > 0)
+            filled[age] = units - more + above - before
+            if age <= law.max(initial=0):  # the first period sends the youngest itself
+                on_way += send(more + 0 * units, law, age, age > 0)
+        for age in ages:
+            on_way += send(filled[age], lead, age)
+    level = np.asarray(depots.level[0], float)[:, None] + above
+    left = np.maximum(level - on_way, 0)
     nodes = np.asarray(depots.source) >= 0
     want = np.repeat((target * nodes)[:, :, None], paths, axis=2)
     along = np.asarray(depots.along[:, 0], float)[..., None]

@@ -41,6 +41,8 @@ class Offers(NamedTuple):
       multiple: order quantities are whole multiples of it, units.
       capacity: most units of an order.
       review: periods between orders, whole.
+      base: offer that sends `rate` in every period beside it (`split`); -1 for none.
+      rate: units a period.
     """
 
     item: Int[np.ndarray, " offers"]
@@ -52,6 +54,12 @@ class Offers(NamedTuple):
     multiple: Float[np.ndarray, " offers"]
     capacity: Float[np.ndarray, " offers"]
     review: Int[np.ndarray, " offers"]
+    base: Int[np.ndarray, " offers"]
+    rate: Float[np.ndarray, " offers"]
+
+    def take(self, chosen: Int[np.ndarray, " chosen"]) -> "Offers":
+        """The chosen ones; their bases keep their places among all."""
+        return Offers(*(x[chosen] for x in self))
 
     @property
     def size(self) -> int:
@@ -173,7 +181,9 @@ def sources(
 def take_supply(supply: Supply, item: int) -> Supply:
     """What lies above the nodes of one item."""
     own = np.flatnonzero(supply.offers.item == item)
-    offers = Offers(*(x[own] for x in supply.offers))._replace(item=np.zeros_like(own))
+    offers = supply.offers.take(own)
+    base = np.where(offers.base < 0, -1, np.searchsorted(own, offers.base))
+    offers = offers._replace(item=np.zeros_like(own), base=base)
     one = slice(item, item + 1)
     return supply._replace(
         offers=offers, holding=supply.holding[one], due=supply.due[one],

@@ -99,7 +99,8 @@ class Case(NamedTuple):
       part: of the price that counts.
       reserve: money per unit and period kept at depots.
       share: of an order that goes to each depot.
-      mean: mean demand of a period, units.
+      mean: mean demand of a period less what a base sends, units.
+      spent: money per period for that.
       start: inventory position when the plan starts, units; nan where not known.
       unit_cost: money per unit.
       volume: of a unit.
@@ -117,6 +118,7 @@ class Case(NamedTuple):
     reserve: Float[np.ndarray, " offers"]
     share: Float[np.ndarray, "offers depots"]
     mean: Float[np.ndarray, "offers periods"]
+    spent: Float[np.ndarray, " offers"]
     start: Float[np.ndarray, " offers"]
     unit_cost: Float[np.ndarray, " offers"]
     volume: Float[np.ndarray, " offers"]
@@ -151,6 +153,7 @@ def make_case(
     item = offers.item
     wait = offers.lead.mean(axis=1) + (offers.review - 1) / 2
     start = np.full(len(items), np.nan)
+    spent = offers.rate * offers.unit_cost[offers.base] if offers.size else wait
     periods = lead.mean.shape[1]
     when = np.arange(periods) + np.median(lead.wait, axis=1).astype(int)[:, None]
     if supply.stock is not None and group.stock is not None:
@@ -158,7 +161,8 @@ def make_case(
     return Case(
         lead.demand, lead.arrival, lead.prob, curve.stock[item], curve.price[item],
         lost_part(group, wait), (share * supply.holding[item]).sum(axis=1), share,
-        lead.mean, start[item], offers.unit_cost, items.volume[item], supply.depot,
+        lead.mean - offers.rate[:, None], spent, start[item], offers.unit_cost,
+        items.volume[item], supply.depot,
         np.minimum(when, periods - 1), (when < periods).astype(float),
     )  # fmt: skip
 
@@ -186,16 +190,22 @@ class Bought(NamedTuple):
 
 
 def best_levels(case: Case, charge: Charge | None = None) -> Bought:
-    """The best level of every offer and period; the fields have these axes."""
+    """The best level of every offer and period; the fields have these axes. Where all
+    periods are alike one is solved."""
     f = lambda x: jnp.asarray(x, jnp.float32)
     none = np.zeros(case.mean.shape)
     reserve, level = (charge.reserve, charge.level) if charge else (none, none)
+    hangs = case.demand, case.stock, reserve, level  # on the period
+    same = all((x == x[:, :1]).all() for x in hangs)
+    cut = np.s_[:, :1] if same else np.s_[:]
     found = _levels(
-        f(case.demand), jnp.asarray(case.arrival), f(case.prob), f(case.stock),
-        f(case.price), f(np.broadcast_to(case.part[:, None], none.shape)),
-        f(case.reserve[:, None] + reserve), f(level),
+        f(case.demand[cut]), jnp.asarray(case.arrival[cut]), f(case.prob),
+        f(case.stock), f(case.price),
+        f(np.broadcast_to(case.part[:, None], none.shape)[cut]),
+        f(case.reserve[:, None] + reserve[cut]), f(level[cut]),
     )  # fmt: skip
-    return Bought(*(np.asarray(x, float) for x in found))
+    wide = lambda x: np.broadcast_to(np.asarray(x, float), none.shape).copy()
+    return Bought(*map(wide, found))
 
 
 def level_costs(case: Case, period: int, level: Float[np.ndarray, " offers"]):
@@ -283,6 +293,7 @@ def choose(
     for case, item, count, lost in zip(cases, items, counts, unreached, strict=True):
         every = best_levels(case)
         worth = case.unit_cost * case.mean.mean(axis=1) + every.cost.mean(axis=1)
+        worth = worth + case.spent
         offer, rival = _cheapest(item, worth + 1e3 * case.price[:, 0] * lost, count)
         picked.append(offer)
         rivals.append(rival)

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 
 from meio_jax.config import Scenarios
 from meio_jax.problem import Group, Problem
-from meio_jax.supply.chain import Limits, Supply, lane_costs, sources
-from meio_jax.supply.draws import lead_demand
+from meio_jax.supply.chain import Limits, Offers, Supply, lane_costs, sources
+from meio_jax.supply.draws import LeadOrders, demand_on_order, lead_orders
 from meio_jax.supply.levels import (
     Case,
     Choice,
@@ -85,6 +85,7 @@ def plan_supply(
     *,
     crossing: bool = True,
     frozen: Limits | None = None,
+    orders: tuple[LeadOrders, ...] = (),
 ) -> SupplyPlan:
     """Buys and transfers on top of a plan of the fulfilment layer.
 
@@ -100,10 +101,19 @@ def plan_supply(
       options: of the scenarios that the plan was made on.
       crossing: whether each order to a vendor has a lead time of its own.
       frozen: prices of depots and budget to plan at, instead of seeking them.
+      orders: draws of which orders of each group's offers are on their way, made
+        before; else they are made here.
     """
+    orders = orders or tuple(
+        lead_orders(
+            problem, s.offers, seed=options.seed, block=options.block,
+            recent=options.recent, crossing=crossing,
+        )
+        for s in supplies
+    )  # fmt: skip
     made = [
-        _prepare(problem, *each, options, crossing)
-        for each in zip(problem.groups, supplies, below, strict=True)
+        _prepare(problem, *each, options.common)
+        for each in zip(problem.groups, supplies, below, orders, strict=True)
     ]
     cases, curves, ways = zip(*made, strict=True)
     lost = tuple(w.unreached for w in ways)
@@ -126,15 +136,9 @@ def plan_supply(
     return SupplyPlan(tuple(groups), prices, limits)
 
 
-def _prepare(
-    problem, group: Group, supply: Supply, below: Below, options: Scenarios, crossing
-):
+def _prepare(problem, group: Group, supply: Supply, below: Below, orders, common):
     """The buying problems of a group: case, curve, and where offers can bring units."""
-    offers = supply.offers
-    lead = lead_demand(
-        problem, group, offers, seed=options.seed, block=options.block,
-        recent=options.recent, common=options.common, crossing=crossing,
-    )  # fmt: skip
+    lead = demand_on_order(problem, group, supply.offers, orders, common)
     curve = curve_of(below.targets, below.rations, below.charges)
     ways = reach(group, supply, below.shipped.mean(axis=1))
     return make_case(group, supply, lead, curve, ways.share), curve, ways
@@ -217,6 +221,7 @@ def _scheduled(
         source,
         np.rint(mean).astype(int),
         np.rint(of(offers.lead.mean(axis=1), 0)).astype(int),
+        np.rint(of(_base_wait(offers), 0)).astype(int),
         of(case.share, 0.0),
     )
     hold = lambda period, level: _level_cost(case, choice, period, level)
@@ -225,6 +230,12 @@ def _scheduled(
         supply, ways, choice, curve, below.shipped, group.stock, due, hold
     )  # fmt: skip
     return GroupSupply(group, supply, curve, choice, case, ways, ledger, lane)
+
+
+def _base_wait(offers: Offers) -> Float[np.ndarray, " offers"]:
+    """Mean lead time of each offer's base, periods; 0 where it has none."""
+    wait = offers.lead.mean(axis=1)
+    return np.where(offers.base < 0, 0, wait[offers.base]) if offers.size else wait
 
 
 def _level_cost(case: Case, choice: Choice, period: int, level):

@@ -7,7 +7,7 @@ where they have less; what is due arrives; expected shipments leave.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,6 +27,7 @@ class Ledger(NamedTuple):
 
     Attributes:
       bought: ordered from vendors in a period, to each depot.
+      base: ordered from the vendor that sends the same in every period.
       wanted: what nodes are short of their targets.
       sent: from depots to nodes, by the period in which they are sent.
       direct: ordered from outside by nodes that no depot supplies.
@@ -43,6 +44,7 @@ class Ledger(NamedTuple):
     """
 
     bought: Float[np.ndarray, "items periods depots"]
+    base: Float[np.ndarray, "items periods depots"]
     wanted: Float[np.ndarray, "items periods nodes"]
     sent: Float[np.ndarray, "items periods nodes"]
     direct: Float[np.ndarray, "items periods nodes"]
@@ -65,12 +67,14 @@ class Ways(NamedTuple):
       source: depot; -1 where no depot leads to the node.
       lead: whole periods on the way.
       wait: whole periods from an order to its arrival at a depot, of each item.
+      base_wait: the same of its base.
       share: of an item's orders that goes to each depot.
     """
 
     source: Int[np.ndarray, "items nodes"]
     lead: Int[np.ndarray, "items nodes"]
     wait: Int[np.ndarray, " items"]
+    base_wait: Int[np.ndarray, " items"]
     share: Float[np.ndarray, "items depots"]
 
 
@@ -110,11 +114,19 @@ def project(
     items, periods, nodes = expected.shape
     depots, offers = len(supply.depot), supply.offers
     target, wish = curve.target[-1], whole_flow(expected)
-    far = periods + 1 + int(max(ways.wait.max(initial=0), ways.lead.max(initial=0)))
+    waits = ways.wait, ways.base_wait, ways.lead
+    far = periods + 1 + max(int(x.max(initial=0)) for x in waits)
+    rate = offers.rate[choice.offer] * (choice.offer >= 0) if offers.size else 0.0
+    rate = np.broadcast_to(rate, items)
+    packs = np.ones(items)
+    if rate.any():
+        packs = np.maximum(offers.multiple[offers.base[choice.offer]], 1)
     into_nodes = np.zeros((items, far, nodes))
     into_depots = np.zeros((items, far, depots))
     if supply.stock is None or stock is None:
-        shelf, store = _steady(into_depots, into_nodes, ways, choice, target, wish)
+        shelf, store = _steady(
+            into_depots, into_nodes, ways, choice, target, wish, rate
+        )
     else:
         into_nodes[:, :periods] += due
         into_depots[:, :periods] += supply.due.transpose(0, 2, 1)
@@ -128,9 +140,15 @@ def project(
     for t in range(periods):
         below = shelf + into_nodes[:, t:].sum(axis=1)
         above = store + into_depots[:, t:].sum(axis=1)
+        level = choice.level[:, t]
+        sure = whole_packs(rate, packs, t)
+        base = _split(sure, above, below, ways, level)
+        for i in np.flatnonzero(sure):
+            into_depots[i, t + ways.base_wait[i]] += base[i]
+        above = above + base
         position = below.sum(axis=1) + above.sum(axis=1)
         bought, reason, pack = _order(offers, choice, position, t, cost)
-        split = _split(bought, above, below, ways, choice.level[:, t])
+        split = _split(bought, above, below, ways, level)
         for i in np.flatnonzero(bought):
             into_depots[i, t + ways.wait[i]] += split[i]
         landed = into_depots[:, t].copy()
@@ -149,14 +167,27 @@ def project(
         coming = into_nodes[:, t + 1 :].sum(axis=1)
         ordered = into_depots[:, t + 1 :].sum(axis=1)
         rows.append((
-            split, wanted, sent, direct, shipped, arrived, landed, shelf, store.copy(),
-            coming, ordered, pack, reason,
+            split, base, wanted, sent, direct, shipped, arrived, landed, shelf,
+            store.copy(), coming, ordered, pack, reason,
         ))  # fmt: skip
     columns = [np.stack(x, axis=1) for x in zip(*rows, strict=True)]
     return Ledger(**dict(zip(Ledger._fields, [*columns, start], strict=True)))
 
 
-def _steady(into_depots, into_nodes, ways, choice, target, wish):
+def whole_packs(rate: Any, packs: Any, period: Any) -> Any:
+    """What a base sends in a period: whole packs whose running sum stays within half a
+    pack of the rate's. NumPy or JAX arrays alike.
+
+    Args:
+      rate: units a period.
+      packs: units of a pack.
+      period: which, from 0.
+    """
+    until = lambda t: (t * rate / packs + 0.5) // 1
+    return (until(period + 1) - until(period)) * packs
+
+
+def _steady(into_depots, into_nodes, ways, choice, target, wish, rate):
     """Stock and pipeline of a system that has been running on its first levels."""
     nodes = into_nodes.shape[2]
     first, usual = target[:, 0], wish.mean(axis=1)
@@ -174,11 +205,13 @@ def _steady(into_depots, into_nodes, ways, choice, target, wish):
     held = position.sum(axis=1) + into_nodes.sum(axis=(1, 2))
     free = np.rint(np.maximum(echelon - held, 0))
     for i in np.flatnonzero(free):
-        need = np.rint(usual[i].sum())
-        for k in reversed(range(ways.wait[i])):
-            part = min(need, free[i])
-            into_depots[i, k] += _apportion(part, ways.share[i])
-            free[i] -= part
+        every = np.rint(rate[i])
+        need = np.rint(max(usual[i].sum() - rate[i], 0))
+        for units, wait in ((every, ways.base_wait[i]), (need, ways.wait[i])):
+            for k in reversed(range(wait)):
+                part = min(units, free[i])
+                into_depots[i, k] += _apportion(part, ways.share[i])
+                free[i] -= part
     store = np.stack([_apportion(f, s) for f, s in zip(free, ways.share, strict=True)])
     return position, store
 
@@ -241,17 +274,19 @@ def _split(bought, above, below, ways: Ways, level):
 def _send(store, below, ways: Ways, curve: Curve, lanes: Lanes, t):
     """What depots send to the nodes that they supply, whole units."""
     target = curve.target[-1][:, t]
-    sent = np.zeros_like(below)
-    for d in range(store.shape[1]):
-        mine = ways.source == d
-        want = np.where(mine, np.maximum(target - below, 0), 0)
-        stock = np.maximum(store[:, d], 0)
-        short = want.sum(axis=1) > stock
-        if short.any():
-            along = curve.target[:, short, t]
-            held = np.where(mine, below, 0)[short]
-            want[short] = rationed(along, held, mine[short], stock[short])
-        sent += _within_lanes(want, lanes, d, stock)
+    want = np.where(ways.source >= 0, np.maximum(target - below, 0), 0)
+    mine = ways.source[:, None, :] == np.arange(store.shape[1])[:, None]
+    asked, stock = np.einsum("in,idn->id", want, mine), np.maximum(store, 0)
+    short, depot = np.nonzero(asked > stock)
+    if len(short):
+        own = mine[short, depot]
+        held = np.where(own, below[short], 0)
+        part = rationed(curve.target[:, short, t], held, own, stock[short, depot])
+        row, node = np.nonzero(own)
+        want[short[row], node] = part[row, node]
+    sent = np.zeros_like(want)
+    for d in np.flatnonzero(asked.any(axis=0)).tolist():
+        sent += _within_lanes(np.where(mine[:, d], want, 0), lanes, d, stock[:, d])
     return sent
 
 

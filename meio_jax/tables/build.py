@@ -9,6 +9,7 @@ import pandas as pd
 from meio_jax.network import build_network, cutoff_parts
 from meio_jax.problem import Demand, Group, Items, Network, Problem
 from meio_jax.tables.hashing import hash_names
+from meio_jax.tables.observed import observed_lanes, seen_by
 from meio_jax.tables.schema import RESOURCES
 
 
@@ -197,7 +198,7 @@ def _network(clean, labels, size_class, items, demand) -> Network:
     arrays = {k: np.stack([p[k] for p in parts], axis=1) for k in _SERVICE}
     region = np.array([p["region"] for p in parts])
     share = np.array([p["share"] for p in parts])
-    lead_mean, lead_std = _leads(clean, labels, node, items)
+    lead_mean, lead_std, lead_seen = _leads(clean, labels, node, items)
     spread = 1.0 if items["waits"].all() else float(1 + lead_mean.mean())
     arrays["unit_cost"] /= spread
     arrays["cost_per_weight"] /= spread
@@ -213,6 +214,7 @@ def _network(clean, labels, size_class, items, demand) -> Network:
         late_cost=float(items["late_cost"].median()) / spread,
         lead_mean=lead_mean,
         lead_std=lead_std,
+        lead_seen=lead_seen,
     )
 
 
@@ -304,9 +306,11 @@ def _parts(clean, labels, offers, mix):
 
 def _leads(clean, labels, node, items):
     """Lead time into each node: that of its quickest lane; where none leads there that
-    of vendors who deliver to it, the median of the items' quickest; else 0."""
+    of vendors who deliver to it, the median of the items' quickest; else 0. With the
+    lead times that were seen on that lane, if any were."""
     mean, std = np.zeros(len(node)), np.zeros(len(node))
-    lanes = clean.lanes.sort_values("lead_time", kind="stable")
+    known, seen = seen_by(clean.lane_times, "source", "destination"), []
+    lanes = observed_lanes(clean).sort_values("lead_time", kind="stable")
     lanes = lanes.drop_duplicates("destination").set_index("destination")
     offers = clean.vendors[clean.vendors["item"].isin(set(items["item"]))]
     offers = offers.sort_values("lead_time", kind="stable")
@@ -318,7 +322,10 @@ def _leads(clean, labels, node, items):
                 row = table.loc[labels.nodes[n]]
                 mean[k], std[k] = row["lead_time"], row["lead_time_std"]
                 break
-    return mean, std
+        name = labels.nodes[n]
+        source = lanes.loc[name, "source"] if name in lanes.index else ""
+        seen.append(known.get((str(source), name), np.zeros(0)))
+    return mean, std, tuple(seen)
 
 
 def _items(clean, labels, rows, network) -> Items:

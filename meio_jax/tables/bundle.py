@@ -17,9 +17,9 @@ class Tables:
     `examine` finds what is wrong with it and converts it.
 
     Attributes:
-      items, nodes, capacities, lanes, vendors, lead_times, regions, speeds,
-        speed_mix, ship_options, order_hours, demand, history, scenarios, inventory,
-        fixed_targets, item_nodes: the frames.
+      items, nodes, capacities, lanes, vendors, lead_times, lane_times, regions,
+        speeds, speed_mix, ship_options, order_hours, demand, history, scenarios,
+        inventory, fixed_targets, item_nodes: the frames.
       sources: file of each table that came from one, such as "items.csv".
       lines: line in its file of each row, where these are not 2, 3, 4, ...
       folder: where the files lie, or "".
@@ -32,6 +32,7 @@ class Tables:
     lanes: pd.DataFrame | None = None
     vendors: pd.DataFrame | None = None
     lead_times: pd.DataFrame | None = None
+    lane_times: pd.DataFrame | None = None
     regions: pd.DataFrame | None = None
     speeds: pd.DataFrame | None = None
     speed_mix: pd.DataFrame | None = None

@@ -13,7 +13,7 @@ from meio_jax.supply.plan import SupplyPlan
 from meio_jax.tables.build import Labels, codes
 
 ECHELONS = ("item", "node", "period", "vendor", "unit_cost", "lead_time", "share",
-            "echelon_level", "kept")  # fmt: skip
+            "echelon_level", "kept", "base_vendor", "base_units")  # fmt: skip
 RATIONS = ("item", "node", "period", "source", "price", "order_up_to")
 
 
@@ -23,7 +23,9 @@ def echelons_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
     A row is an item, a depot that it is delivered to and a period. `echelon_level` is
     the order-up-to level of all that is on hand and on order under all depots, of which
     `share` is this one's; `kept` is what is expected to stay here when nodes got what
-    they ask for; `lead_time` is the vendor's mean, in periods.
+    they ask for; `lead_time` is the vendor's mean, in periods. `base_vendor` sends
+    `base_units` of the item in every period beside it, where two vendors cost less than
+    one.
 
     Args:
       plan: of the layers above fulfilment.
@@ -35,6 +37,7 @@ def echelons_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
         has = (choice.offer >= 0)[:, None] & (share > 0)
         i, d, t = np.nonzero(has[:, :, None] & np.ones(len(labels.periods), bool))
         offer = choice.offer[i]
+        base = offers.base[offer]
         parts.append(
             {
                 "item": _named(labels.items, made.group.items.position[i]),
@@ -46,6 +49,10 @@ def echelons_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
                 "share": share[i, d],
                 "echelon_level": choice.level[i, t],
                 "kept": share[i, d] * choice.kept[i, t],
+                "base_vendor": np.where(
+                    base < 0, "", _named(labels.vendors, offers.vendor[base])
+                ),
+                "base_units": offers.rate[offer],
             }
         )
     return _joined(parts, ECHELONS)
@@ -151,12 +158,14 @@ def _offers(offers, item, rows: pd.DataFrame) -> np.ndarray:
     )
     best, least = np.full(len(want), -1), np.full(len(want), np.inf)
     cost, lead = rows["unit_cost"].to_numpy(), rows["lead_time"].to_numpy()
-    wait = offers.lead.mean(axis=1)
+    wait, rate = offers.lead.mean(axis=1), np.zeros(len(want))
+    if "base_units" in rows:
+        rate = rows["base_units"].to_numpy(float)
     for k in range(int((last - first).max(initial=0))):
         there = first + k < last
         tried = order[np.where(there, first + k, 0)]
         far = np.abs(offers.unit_cost[tried] - cost)
-        far = far + np.abs(wait[tried] - lead)
+        far = far + np.abs(wait[tried] - lead) + np.abs(offers.rate[tried] - rate)
         nearer = there & (far < least)
         best, least = np.where(nearer, tried, best), np.where(nearer, far, least)
     return best

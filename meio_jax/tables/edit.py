@@ -23,6 +23,7 @@ from meio_jax.tables.journal import Journal
 from meio_jax.tables.schema import DEMANDS, SCHEMA
 from meio_jax.tables.sheet import Sheet, open_sheet
 
+SEEN = {"lanes": "lane_times", "vendors": "lead_times"}  # observed lead times
 KINDS = {  # how each is written
     "demand": "Write +5%, ITEM:+5% or region=R:+5%",
     "cost": "Write TABLE.COLUMN:CHANGE, as in ship_options.unit_cost:*1.2",
@@ -151,12 +152,12 @@ def _cost(where: str, change: str, sheets: _Sheets) -> Edit | Fault | str:
 def _lead_time(where: str, change: str, sheets: _Sheets) -> Edit | Fault | str:
     source, way, destination = where.partition(">")
     table = "lanes" if way else where
-    if table not in ("lanes", "vendors", "lead_times"):
-        return f"'{where}' is neither lanes, vendors, lead_times nor a lane"
+    if table not in SEEN and table not in SEEN.values():
+        return f"'{where}' is neither {', '.join((*SEEN, *SEEN.values()))} nor a lane"
     if table not in sheets.names:
         return f"the tables have no {table}"
-    if table == "vendors" and "lead_times" in sheets.names:
-        return "lead times of vendors were observed: change lead_times"
+    if SEEN.get(table) in sheets.names:
+        return f"lead times of {table} were observed: change {SEEN[table]}"
     ends = {"source": source, "destination": destination} if way else {}
     return Edit("", "", table, ("lead_time",), ends, change)
 

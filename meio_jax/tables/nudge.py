@@ -41,7 +41,9 @@ def _later(clean: Tables) -> Tables:
 
 NUDGES = MappingProxyType({  # by name: what is said of it, and the tables with it
     "lead-time mean": (
-        "+10%", _each(_times("lanes", "lead_time"), _times("vendors", "lead_time"))
+        "+10%",
+        _each(*(_times(t, "lead_time")
+                for t in ("lanes", "vendors", "lead_times", "lane_times"))),
     ),
     "lead-time spread": (
         "+10%",

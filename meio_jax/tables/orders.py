@@ -52,6 +52,22 @@ def buys_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
                 "echelon_level": made.choice.level[i, t],
             }
         )
+        i, t, d = np.nonzero(ledger.base)
+        offer, amount = offers.base[made.choice.offer[i]], ledger.base[i, t, d]
+        parts.append(
+            {
+                "vendor": vendor[offers.vendor[offer]],
+                "item": names[items.position[i]],
+                "node": depot[d],
+                "order": t,
+                "arrival": t + made.ways.base_wait[i],
+                "quantity": amount,
+                "cost": amount * offers.unit_cost[offer],
+                "reason": np.full(len(i), "the same in every period", object),
+                "pack_cost": np.zeros(len(i)),
+                "echelon_level": made.choice.level[i, t],
+            }
+        )
         i, t, n = np.nonzero(ledger.direct)
         amount = ledger.direct[i, t, n]
         parts.append(
@@ -68,11 +84,10 @@ def buys_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
                 "echelon_level": np.full(len(i), np.nan),
             }
         )
-    frame = _sorted(parts, ["order", "vendor", "item", "node"])
-    frame["order_period"], frame["arrival_period"] = (
-        when(frame["order"]), when(frame["arrival"])
-    )  # fmt: skip
-    return frame.loc[:, list(BUYS)]
+    rows = _sorted(parts, ["order", "vendor", "item", "node"])
+    rows["order_period"] = when(rows["order"])
+    rows["arrival_period"] = when(rows["arrival"])
+    return pd.DataFrame({name: rows[name] for name in BUYS})
 
 
 def transfers_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
@@ -107,11 +122,10 @@ def transfers_table(plan: SupplyPlan, labels: Labels) -> pd.DataFrame:
                 "reason": np.where(less, "less than asked for", WHY[0]) + through,
             }
         )
-    frame = _sorted(parts, ["ship", "source", "destination", "item"])
-    frame["ship_period"], frame["arrival_period"] = (
-        when(frame["ship"]), when(frame["arrival"])
-    )  # fmt: skip
-    return frame.loc[:, list(TRANSFERS)]
+    rows = _sorted(parts, ["ship", "source", "destination", "item"])
+    rows["ship_period"] = when(rows["ship"])
+    rows["arrival_period"] = when(rows["arrival"])
+    return pd.DataFrame({name: rows[name] for name in TRANSFERS})
 
 
 def with_late(
@@ -226,6 +240,9 @@ def _projected(plan: SupplyPlan) -> Limits:
         if made.supply.offers.size:
             cost = made.supply.offers.unit_cost[made.choice.offer]
             budget += np.einsum("i,itd->t", cost, ledger.bought)
+            base = made.supply.offers.base[made.choice.offer]
+            cost = made.supply.offers.unit_cost[base]
+            budget += np.einsum("i,itd->t", cost, ledger.base)
         budget += np.einsum("in,itn->t", made.supply.unit_cost, ledger.direct)
     return Limits(storage, inbound, budget)
 
@@ -241,7 +258,8 @@ def supply_kpis(plan: SupplyPlan) -> dict[str, float]:
     return {
         "buying cost per period": float(used.budget.sum()) / periods,
         "transfer cost per period": moved / periods,
-        "bought units per period": (total("bought") + total("direct")) / periods,
+        "bought units per period": sum(map(total, ("bought", "base", "direct")))
+        / periods,
         "transferred units per period": total("sent") / periods,
         "depot stock units": total("store") / periods,
         "pack cost per period": total("pack") / periods,
@@ -266,10 +284,10 @@ def _when(labels: Labels):
     return of
 
 
-def _sorted(parts, by) -> pd.DataFrame:
-    """One table of the parts that have rows, sorted by periods and names."""
+def _sorted(parts, by) -> dict[str, np.ndarray]:
+    """Columns of the parts that have rows, sorted by periods and names."""
     some = [p for p in parts if len(p["item"])] or parts[:1]
     whole = {k: np.concatenate([p[k] for p in some]) for k in some[0]}
     keys = [np.asarray(whole[k], int if k in ("order", "ship") else str) for k in by]
     rank = np.lexsort(keys[::-1])
-    return pd.DataFrame({k: v[rank] for k, v in whole.items()})
+    return {k: v[rank] for k, v in whole.items()}

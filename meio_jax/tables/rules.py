@@ -29,8 +29,10 @@ def check_values(book: Book, journal: Journal) -> None:
         _check_spread(book.sheets["demand"], journal)
     if "vendors" in book.sheets:
         _check_offers(book.sheets["vendors"], journal)
-    if "lead_times" in book.sheets and "vendors" in book.sheets:
-        _check_observed(book.sheets["lead_times"], book.sheets["vendors"], journal)
+    for seen, (of, keys, said, hint) in _SEEN.items():
+        if seen in book.sheets and of in book.sheets:
+            pair = book.sheets[seen], book.sheets[of]
+            _check_observed(*pair, keys, said, hint, journal)
     if "inventory" in book.sheets:
         _check_stock(book.sheets["inventory"], journal)
     check_promises(book, journal)
@@ -75,29 +77,40 @@ def _check_offers(sheet: Sheet, journal: Journal) -> None:
     )
 
 
-def _check_observed(sheet: Sheet, vendors: Sheet, journal: Journal) -> None:
-    """Warns of lead times of items that their vendor does not offer."""
-    names = [vendors.text[column].used() for column in ("vendor", "item")]
+_SEEN = {  # observed lead times: of which table, its keys, what is said of others
+    "lead_times": (
+        "vendors", ("vendor", "item"), "vendor '{}' does not offer item '{}'",
+        "It is not used; leave item empty for all items of a vendor",
+    ),
+    "lane_times": (
+        "lanes", ("source", "destination"), "no lane leads from '{}' to '{}'",
+        "It is not used; add the lane",
+    ),
+}  # fmt: skip
+
+
+def _check_observed(
+    sheet: Sheet, given: Sheet, keys, said: str, hint: str, journal: Journal
+) -> None:
+    """Warns of lead times of what is not there: items that their vendor does not offer,
+    lanes that do not exist."""
+    names = [given.text[column].used() for column in keys]
 
     def pairs(of: Sheet):
-        at = [
-            of.text[c].positions(n)
-            for c, n in zip(("vendor", "item"), names, strict=True)
-        ]
+        at = [of.text[c].positions(n) for c, n in zip(keys, names, strict=True)]
         return at[0] * (1 + len(names[1])) + at[1], at[0] >= 0
 
     own, known = pairs(sheet)
-    strange = known & ~sheet.text["item"].empty() & ~np.isin(own, pairs(vendors)[0])
+    first, second = (sheet.text[key] for key in keys)
+    known |= sheet.name == "lane_times"  # all its names are nodes
+    strange = known & ~second.empty() & ~np.isin(own, pairs(given)[0])
     journal.rows(
         "W44",
-        "lead_times.item",
+        f"{sheet.name}.{keys[1]}",
         np.flatnonzero(strange),
         sheet.place,
-        lambda row: (
-            f"vendor '{shown(sheet.text['vendor'][row])}' does not offer item "
-            f"'{shown(sheet.text['item'][row])}'"
-        ),
-        lambda row: "It is not used; leave item empty for all items of a vendor",
+        lambda row: said.format(shown(first[row]), shown(second[row])),
+        lambda row: hint,
         severity="warning",
     )  # fmt: skip
 

@@ -160,6 +160,12 @@ SCHEMA = MappingProxyType({
             _id("order"),
             _must("lead_time", unit="time"),
         )),
+        Table("lane_times", (
+            _id("source", "nodes"),
+            _id("destination", "nodes"),
+            _id("shipment"),
+            _must("lead_time", unit="time"),
+        )),
         Table("regions", (_id("region"), *_PLACE)),
         Table("speeds", (
             _id("speed"),

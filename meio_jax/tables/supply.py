@@ -14,6 +14,7 @@ from meio_jax.supply.chain import (
     quantiles,
 )
 from meio_jax.tables.build import Labels, codes, place_in
+from meio_jax.tables.observed import observed_lanes, seen_by
 
 LANE = ("unit_cost", "cost_per_volume", "cost_per_weight", "lead")
 TERMS = ("unit_cost", "lead_time", "lead_time_std", "moq", "order_multiple", "capacity",
@@ -48,7 +49,7 @@ def build_supply(
 
 def _lanes(clean, labels: Labels) -> dict[str, np.ndarray]:
     """Ways from depots to all nodes: direct lanes, else through one other node."""
-    frame, shape = clean.lanes, (len(labels.depots), len(labels.nodes))
+    frame, shape = observed_lanes(clean), (len(labels.depots), len(labels.nodes))
     source = codes(frame["source"], labels.depots)
     middle = codes(frame["source"], labels.nodes)
     node = codes(frame["destination"], labels.nodes)
@@ -118,7 +119,7 @@ def _offers(clean, labels: Labels, names) -> Offers:
     one = frame.iloc[np.unique(number, return_index=True)[1]]
     column = lambda name: one[name].to_numpy(float)
     lead = quantiles(column("lead_time"), column("lead_time_std"))
-    known = _observed(clean.lead_times)
+    known = seen_by(clean.lead_times, "vendor", "item")
     for k, pair in enumerate(zip(one["vendor"], one["item"], strict=True)):
         seen = known.get(pair, known.get((pair[0], "")))
         if seen is not None:
@@ -128,13 +129,8 @@ def _offers(clean, labels: Labels, names) -> Offers:
         lead, column("moq"),
         column("order_multiple"), column("capacity"),
         np.maximum(np.rint(column("review_period")), 1).astype(int),
+        np.full(count, -1), np.zeros(count),
     )  # fmt: skip
-
-
-def _observed(frame) -> dict[tuple[str, str], np.ndarray]:
-    """Observed lead times by vendor and item; no item for what holds for all others."""
-    groups = frame.groupby(["vendor", "item"], sort=False)["lead_time"]
-    return {(str(v), str(i)): x.to_numpy(float) for (v, i), x in groups}
 
 
 def _direct(clean, labels: Labels, rows, group: Group):

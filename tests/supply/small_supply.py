@@ -27,7 +27,8 @@ def offers(
         item, np.arange(len(item)) if vendor is None else np.asarray(vendor),
         np.ones((len(item), depots), bool), full(cost),
         np.repeat(full(lead)[:, None], 8, axis=1), full(least), full(multiple),
-        full(capacity), np.full(len(item), review),
+        full(capacity), np.full(len(item), review), np.full(len(item), -1),
+        np.zeros(len(item)),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def case(offers=3, *, seed=0, wait=1, cost=1.0, reserve=0.2, start=np.nan) -> Ca
         stock=wide(stock, 4), price=np.tile([6.0, 2.0, 0.5, 0.0], (offers, 1)),
         part=full(1.0), reserve=full(reserve), share=np.ones((offers, 1)),
         mean=wide(demand.mean(axis=2)), start=full(start), unit_cost=full(cost),
-        volume=full(2.0), depot=np.zeros(1, int),
+        spent=full(0.0), volume=full(2.0), depot=np.zeros(1, int),
         typical=wide(np.minimum(when, PERIODS - 1)),
         inside=wide((when < PERIODS) * 1.0),
     )  # fmt: skip

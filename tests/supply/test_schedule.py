@@ -17,8 +17,9 @@ def ways(source, *, lead=0, wait=2, share=None) -> Ways:
     if share is None:
         share = np.stack([(source == d).mean(axis=1) for d in range(depots)], axis=1)
     return Ways(
-        source, np.full((items, nodes), lead), np.full(items, wait), np.asarray(share)
-    )
+        source, np.full((items, nodes), lead), np.full(items, wait),
+        np.zeros(items, int), np.asarray(share),
+    )  # fmt: skip
 
 
 def run(made, way, levels, targets, shipped, stock=None, due=None, cost=None):
@@ -36,7 +37,8 @@ def balances(ledger):
     """Units that were there or came are those that are there or went."""
     nodes = ledger.shelf.shape[2]
     begin = ledger.start.sum(axis=1)
-    bought = ledger.bought.sum(axis=2) + ledger.direct.sum(axis=2)
+    orders = ledger.bought, ledger.base, ledger.direct
+    bought = sum(x.sum(axis=2) for x in orders)
     came = begin[:, None] + np.cumsum(bought, axis=1)
     went = np.cumsum(ledger.shipped.sum(axis=2), axis=1)
     there = sum(x.sum(axis=2) for x in (ledger.shelf, ledger.store, ledger.coming))
@@ -68,6 +70,13 @@ def test_units_balance_whatever_the_supply(seed):
             depots, nodes, capacity=rng.choice([np.inf, 9]), multiple=rng.integers(1, 4)
         ),
     )  # fmt: skip
+    some = rng.random(items) < 0.4  # whose orders have a base of the next item's terms
+    made = made._replace(
+        offers=made.offers._replace(
+            base=np.where(some, (np.arange(items) + 1) % items, -1),
+            rate=np.where(some, rng.uniform(0, 9, items), 0.0),
+        )
+    )
     stock = due = None
     if rng.random() < 0.5:
         due = rng.integers(0, 5, cells).astype(float)
@@ -79,14 +88,18 @@ def test_units_balance_whatever_the_supply(seed):
     source = rng.integers(-1, depots, (items, nodes))
     share = rng.dirichlet(np.ones(depots), items)
     way = Ways(
-        source, rng.integers(0, 3, (items, nodes)), rng.integers(0, 5, items), share
-    )
+        source, rng.integers(0, 3, (items, nodes)), rng.integers(0, 5, items),
+        rng.integers(0, 5, items), share,
+    )  # fmt: skip
     levels = rng.integers(0, 120, (items, periods))
     targets, shipped = rng.integers(0, 15, cells), rng.uniform(0, 6, cells)
     cost = lambda period, level: (level - 40.0) ** 2
     ledger = run(made, way, levels, targets, shipped, stock, due, cost)
     balances(ledger)
-    for name in ("bought", "sent", "direct", "shipped"):
+    late = ledger.base.sum(axis=2).cumsum(axis=1)
+    late = late - made.offers.rate[:, None] * np.arange(1, periods + 1)
+    assert (np.abs(late) <= made.offers.multiple[:, None] / 2 + 1e-9).all()
+    for name in ("bought", "base", "sent", "direct", "shipped"):
         units = getattr(ledger, name)
         assert_array_equal(units, units.round())
         assert (units >= 0).all()

@@ -126,7 +126,10 @@ WRONG = [
     ([("cost", "items:*2")], "'items' is not a table and a column"),
     ([("cost", "items.holding_rate:*2")], "items.holding_rate has no numbers there"),
     ([("cost", "items.unit_cost:-6")], "leaves -1: unit_cost must be 0 or more"),
-    ([("lead_time", "lane:+1")], "neither lanes, vendors, lead_times nor a lane"),
+    (
+        [("lead_time", "lane:+1")],
+        "neither lanes, vendors, lane_times, lead_times nor a lane",
+    ),
     ([("lead_time", "vendors:+1")], "the tables have no vendors"),
     ([("lead_time", "DC>EAT:+1")], "no destination 'EAT'; did you mean 'EAST'"),
     ([("cutoff", "+1")], "no node is named"),

@@ -95,14 +95,23 @@ def problem_of(frames, periods: int, period: str = "week"):
     return build(examined.tables, examined.calendar)
 
 
-def as_known(problem: Problem, week: int, ahead: int) -> Problem:
-    """The problem as it was known in a week: history up to it, so many weeks ahead;
-    capacities and bounds are the same in every week."""
+def as_known(problem: Problem, period: int, ahead: int, recent: int = 0) -> Problem:
+    """The problem as it was known before a period, so many periods ahead; capacities
+    and bounds are the same in every period.
+
+    Args:
+      problem: of the periods to replay, with all of history.
+      period: the first that is not known.
+      ahead: periods of the horizon.
+      recent: last periods known; 0 for all. Where they are equally many, problems have
+        arrays of the same shapes and share programs.
+    """
     cut = lambda x: np.repeat(x[:, :1], ahead, axis=1)
+    first = max(period - recent, 0) if recent else 0
     groups = tuple(
         replace(
             group,
-            demand=until(group.demand, week),
+            demand=between(group.demand, first, period),
             items=replace(
                 group.items, lower=cut(group.items.lower), upper=cut(group.items.upper)
             ),
@@ -110,19 +119,19 @@ def as_known(problem: Problem, week: int, ahead: int) -> Problem:
         for group in problem.groups
     )
     return replace(
-        problem, groups=groups, slots=week, storage=cut(problem.storage),
+        problem, groups=groups, slots=period - first, storage=cut(problem.storage),
         inbound=cut(problem.inbound), outbound=cut(problem.outbound),
         item_limit=cut(problem.item_limit),
         overage=cut(np.broadcast_to(problem.overage, problem.storage.shape)),
     )  # fmt: skip
 
 
-def until(demand: Demand, week: int) -> Demand:
-    """Demand of the weeks before one."""
-    keep = demand.slot < week
+def between(demand: Demand, first: int, last: int) -> Demand:
+    """Demand of the periods from a first one on, before a last one."""
+    keep = (demand.slot >= first) & (demand.slot < last)
     before = np.r_[0, np.cumsum(keep)]
     return Demand(
-        before[demand.start], demand.slot[keep], demand.region[keep],
+        before[demand.start], demand.slot[keep] - first, demand.region[keep],
         demand.quantity[keep], demand.std[keep],
     )  # fmt: skip
 
@@ -151,14 +160,12 @@ class Refiner:
 
     name = "refined"
 
-    def __init__(self, planner: Replanner, case: Case, args: Namespace):
-        self.planner, self.case, self.args = planner, case, args
+    def __init__(self, planner: Replanner, case: Case):
+        self.planner, self.case = planner, case
 
     def decide(self, problem: Problem, sample) -> Decision:
         """Refined targets and spill limits."""
-        draw = partial(
-            draw_sample, problem, recent=self.args.recent, block=self.case.cycle
-        )
+        draw = partial(draw_sample, problem, block=self.case.cycle)
         chosen = draw(count=64, seed=seeds_of(SEED, 1, 1)[0])
         with jax.enable_x64(False):
             found = refine(
@@ -214,12 +221,10 @@ def replan(case: Case, makers, args: Namespace, show):
     problem, names = case.problem, [maker.name for maker in makers]
     decided, seconds = {n: [] for n in names}, dict.fromkeys(names, 0.0)
     for period in range(0, problem.periods, args.every):
-        jax.clear_caches()  # programs of other shapes meet the limit on memory maps
-        known = as_known(problem, case.first + period, args.every + 1)
+        known = as_known(problem, case.first + period, args.every + 1, args.recent)
         sample = draw_sample(
-            known, count=args.scenarios, seed=SEED, recent=args.recent,
-            block=case.cycle, balanced=True,
-        )  # fmt: skip
+            known, count=args.scenarios, seed=SEED, block=case.cycle, balanced=True
+        )
         for maker in makers:
             begin = time.perf_counter()
             decided[maker.name].append(maker.decide(known, sample))
@@ -279,7 +284,7 @@ def replay(case: Case, args: Namespace) -> None:
     """
     record, problem = Record(args), case.problem
     plan = Replanner("plan")
-    better = [Refiner(plan, case, args)] if args.refine else []
+    better = [Refiner(plan, case)] if args.refine else []
     begin = time.perf_counter()
 
     def show(period, seconds) -> None:

@@ -57,13 +57,17 @@ def test_room_is_of_what_was_sold_before_the_replay(folder):
 
 def test_a_plan_knows_the_weeks_before_it_alone(folder):
     problem, _ = problem_of(stores.tables(folder, 12, 1.0), 8)
-    known = as_known(problem, 100, 5)
-    assert (known.slots, known.periods) == (100, 5)
+    known = as_known(problem, 100, 5, 40)
+    assert (known.slots, known.periods) == (40, 5)
     every, seen = problem.groups[0].demand, known.groups[0].demand
-    assert seen.slot.max() == 99
-    early = every.slot < 100
-    assert_array_equal(seen.quantity, every.quantity[early])
-    assert seen.start[-1] == early.sum()
+    assert (seen.slot.min(), seen.slot.max()) == (0, 39)
+    part = (every.slot >= 60) & (every.slot < 100)
+    assert_array_equal(seen.quantity, every.quantity[part])
+    assert_array_equal(seen.slot, every.slot[part] - 60)
+    assert seen.start[-1] == part.sum()
+    assert (
+        as_known(problem, 100, 5, 200).slots == as_known(problem, 100, 5).slots == 100
+    )
 
 
 def test_a_decision_holds_until_the_next_one():

@@ -39,8 +39,13 @@ class Record:
             cwd=Path(__file__).parent, check=False,
         ).stdout.strip()  # fmt: skip
 
-    def write(self, **facts) -> None:
-        """Writes `result.json`, or `quick.json`: facts, then where they are from."""
+    def write(self, *, name: str = "result", **facts) -> None:
+        """Writes `result.json`, or `quick.json`: facts, then where they are from.
+
+        Args:
+          name: of the file, unless it is a quick one.
+          **facts: what was found.
+        """
         import jax
 
         device = jax.devices()[0]
@@ -53,5 +58,5 @@ class Record:
             "device": f"{device.platform} ({device.device_kind})",
             "versions": versions() | {"scipy": version("scipy")},
         }
-        name = "quick.json" if self.args.quick else "result.json"
-        (self.args.out / name).write_text(json.dumps(result, indent=1) + "\n")
+        file = "quick.json" if self.args.quick else f"{name}.json"
+        (self.args.out / file).write_text(json.dumps(result, indent=1) + "\n")

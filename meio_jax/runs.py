@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from meio_jax.sim.recipe import AbstractRecipe
 
 
-BASELINES = ("base_stock", "proportional", "days_of_cover", "buy_then_place")
+BASELINES = (
+    "base_stock", "proportional", "days_of_cover", "buy_then_place", "fluid_lp",
+)  # fmt: skip
 CERTIFIED_PATHS = 2_000
 PLANNED = ("unpriced", "static_prices", "fluid")  # baselines that the planner makes
 

@@ -27,7 +27,7 @@ LEFT = {  # each room and the rooms that it may import
     " horizon",
     "supply": "config problem scenarios kernels",
     "sim": "faults config problem network scenarios kernels dual recover planner"
-    " supply",
+    " supply horizon",
     "changes": "faults",
     "tables": "faults changes config problem network stats supply",
     "checkpoint": "faults",

@@ -31,11 +31,14 @@ def simulate(lab: Lab, decisions, samples) -> dict:
 
 
 def rivals(lab: Lab) -> list[Decision]:
-    """Node-wise rules on the same scenarios, cut to storage."""
+    """Rules without a network or without chance, on the same scenarios, cut to
+    storage."""
     rules = [
         policies.base_stock(),
         policies.base_stock(shortage="next_best"),
         policies.days_of_cover(),
+        policies.fluid(lab.solver),
+        policies.fluid_lp(),
     ]
     return [rule.decide(lab.problem, lab.sample) for rule in rules]
 

@@ -13,7 +13,7 @@ import equinox as eqx
 import numpy as np
 
 from experiments import labs, record
-from experiments.backtest.run import until
+from experiments.backtest.run import between
 from experiments.labs import Lab
 from meio_jax import policies
 from meio_jax.dual.use import window_tolls
@@ -66,7 +66,8 @@ def as_of(lab: Lab, ago: int) -> Lab:
     """What was known so many weeks ago."""
     problem, week = lab.problem, lab.problem.slots - ago
     groups = tuple(
-        replace(group, demand=until(group.demand, week)) for group in problem.groups
+        replace(group, demand=between(group.demand, 0, week))
+        for group in problem.groups
     )
     problem = replace(problem, groups=groups, slots=week)
     sample = draw_sample(

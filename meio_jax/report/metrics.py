@@ -26,6 +26,7 @@ TITLES = {
     "storage above capacity, most": "stock above storage, most",
     "storage above capacity, mean": "stock above storage, mean",
     "storage above capacity, share of node-periods": "stock above storage, how often",
+    "target change rate": "targets move a period",
     "removals": "removals, item-node-periods",
 }
 SIMULATE = "meio simulate RUN puts it beside baselines on fresh paths."

@@ -75,6 +75,7 @@ class Record(NamedTuple):
       depots: volume on hand when nodes have been sent what they get, units received,
         units on hand.
       bought: units ordered from vendors in a period.
+      moved: how far targets move, as `target_change` says; the same on every path.
     """
 
     name: str
@@ -91,6 +92,21 @@ class Record(NamedTuple):
     wrong: Bool[np.ndarray, " paths"]
     depots: Float[np.ndarray, "three depots periods paths"]
     bought: Float[np.ndarray, "periods paths"]
+    moved: Float[np.ndarray, " paths"]
+
+
+def target_change(targets: tuple[Float[np.ndarray, "items periods nodes"], ...]):
+    """Plan stability: how far targets move from one period to the next, as a share.
+
+    sum |y_t - y_(t-1)| / sum y_t over items, nodes and periods after the first; 0 where
+    targets stay or there is one period.
+
+    Args:
+      targets: order-up-to levels of each group, units.
+    """
+    moved = sum(float(np.abs(np.diff(y, axis=1)).sum()) for y in targets)
+    held = sum(float(y[:, 1:].sum()) for y in targets)
+    return moved / max(held, 1e-9)
 
 
 def simulate_decisions(
@@ -156,7 +172,7 @@ def simulate_decisions(
                 systems, policies[k], limits, paths, states, routes[k], slots=slots,
                 depots=depots[k], phases=DEPOTS if depots[k] else DEFAULT,
             )  # fmt: skip
-            parts[k].append(_record(decision.name, systems, limits, trace, warm))
+            parts[k].append(_record(decision, systems, limits, trace, warm))
         done += len(sample.weight)
         if callback is not None:
             callback(done, total)
@@ -287,7 +303,7 @@ def _supplied(problem, supplies, sample, depots, states, policies, periods: int)
     return tuple(out)
 
 
-def _record(name, systems, limits, trace, warm) -> Record:
+def _record(decision, systems, limits, trace, warm) -> Record:
     """Sums in float64 what the ledgers say after the warm-up."""
     ledgers = [
         {k: np.asarray(v, float)[warm:] for k, v in ledger._asdict().items()
@@ -305,15 +321,17 @@ def _record(name, systems, limits, trace, warm) -> Record:
     for system, ledger in zip(systems, ledgers, strict=True):
         for k, key in enumerate(("volume", "received", "shipped")):
             use[k, np.asarray(system.place)] += np.moveaxis(ledger[key], 1, 0)
+    wrong = np.any([x["wrong"].any(axis=0) for x in ledgers], axis=0)
     return Record(
-        name=name,
+        name=decision.name,
         money=np.moveaxis(of_all(ledger["money"] for ledger in ledgers), 1, 0),
         demand=total("demand"), served=total("served"), on_time=total("on_time"),
         local=total("local"), near=total("near"), use=use,
         on_hand=by_period("on_hand"), ordered=by_period("ordered"),
         sold=by_period("demand"),
-        wrong=np.any([x["wrong"].any(axis=0) for x in ledgers], axis=0),
-        depots=np.moveaxis(upper, 1, 2), bought=np.sum(rows("bought"), axis=1),
+        wrong=wrong, depots=np.moveaxis(upper, 1, 2),
+        bought=np.sum(rows("bought"), axis=1),
+        moved=np.full(len(wrong), target_change(decision.targets)),
     )  # fmt: skip
 
 

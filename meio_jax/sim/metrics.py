@@ -25,7 +25,8 @@ def metrics(problem: Problem, record: Record, days: float) -> dict[str, ByPath]:
     after receipts, by node and period; docks and shipping are limits that the
     simulation keeps, so that they show as stock outside and shipments put off.
     Bullwhip is the variance of what all nodes order, or are sent by depots, over that
-    of demand.
+    of demand; the target change rate is how far targets move from one period to the
+    next, as a share of them: small for a stable plan.
 
     Args:
       problem: what was simulated.
@@ -57,6 +58,7 @@ def metrics(problem: Problem, record: Record, days: float) -> dict[str, ByPath]:
         **_capacity(problem, record),
         "bullwhip": record.ordered.var(axis=0)
         / np.maximum(record.sold.var(axis=0), TINY),
+        "target change rate": record.moved,
     }
 
 

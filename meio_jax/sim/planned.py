@@ -7,11 +7,14 @@ import numpy as np
 
 from meio_jax.config import Solver
 from meio_jax.dual.use import window_tolls
-from meio_jax.planner import solve_problem, targets_at
+from meio_jax.horizon import alike, first_period
+from meio_jax.planner import coarse_group, solve_problem, targets_at
 from meio_jax.problem import Demand, Group, Problem
 from meio_jax.scenarios.sample import Sample
+from meio_jax.sim.fluid_lp import solve_fluid
 from meio_jax.sim.lab import Decision
 from meio_jax.sim.recipe import AbstractRecipe, clip, decision, whole_targets
+from meio_jax.sim.windows import assorted
 
 
 class Unpriced(AbstractRecipe):
@@ -78,6 +81,41 @@ class Fluid(AbstractRecipe):
             for k, y in enumerate(found)
         )
         return decision(self.name, problem, clip(problem, sample, targets))
+
+
+class FluidProgram(AbstractRecipe):
+    """A linear program of the mean scenario, solved by HiGHS, then clipped.
+
+    Attributes:
+      name: shown in tables.
+    """
+
+    name: str = "fluid_lp"
+
+    def decide(self, problem: Problem, sample: Sample) -> Decision:
+        """Targets of the mean scenario, stretched to mean lead times as `Fluid`'s are.
+
+        On the coarse classes of demand that plans are made on. Where all periods are
+        alike one steady period is solved, in which what is shipped is received.
+
+        Raises:
+          InputError: the program is too large, or has no solution.
+        """
+        held = assorted(problem, sample)
+        coarse = tuple(coarse_group(group) for group in held.groups)
+        one, seen = eqx.tree_at(lambda p: p.groups, held, coarse), sample
+        if alike(one, sample):
+            flows = np.minimum(one.outbound, one.inbound)
+            one, seen = first_period(replace(one, outbound=flows), sample)
+        mean, scenario = mean_scenario(one, seen)
+        found = solve_fluid(mean, scenario).targets
+        times = problem.periods // mean.periods
+        targets = tuple(
+            np.repeat(y * sample.window(k) / scenario.window(k), times, axis=1)
+            for k, y in enumerate(found)
+        )
+        whole = tuple(whole_targets(held, k, y) for k, y in enumerate(targets))
+        return decision(self.name, problem, clip(held, sample, whole))
 
 
 def _quick(options: Solver) -> Solver:

@@ -2,8 +2,8 @@
 
 Every recipe gets the problem and the scenarios that a planner gets and decides targets.
 Those that know nothing of capacities are cut to storage afterwards by one rule, `clip`;
-all keep to the number of items that a node may hold. Nobody here but `static_prices`
-and `fluid` looks at capacities of flows.
+all keep to the number of items that a node may hold. Nobody here but `static_prices`,
+`fluid` and `fluid_lp` looks at capacities of flows.
 """
 
 from typing import Literal
@@ -12,7 +12,7 @@ import numpy as np
 
 from meio_jax.config import Solver
 from meio_jax.sim.nodewise import NodeRule, national, place, quantile
-from meio_jax.sim.planned import Fluid, StaticPrices, Unpriced
+from meio_jax.sim.planned import Fluid, FluidProgram, StaticPrices, Unpriced
 from meio_jax.sim.recipe import AbstractRecipe as AbstractRecipe
 from meio_jax.sim.recipe import clip as clip
 from meio_jax.sim.windows import Windows
@@ -121,6 +121,16 @@ def fluid(options: Solver) -> AbstractRecipe:
       options: of the planner.
     """
     return Fluid(options=options)
+
+
+def fluid_lp() -> AbstractRecipe:
+    """Certainty equivalence as a linear program over items, nodes and demand classes.
+
+    Mean demand and mean lead times are known for certain; storage and flows bind as
+    planned. Solved by HiGHS, with no code of the planner's but its demand classes;
+    refuses what would take more than minutes (`fluid` has no limit).
+    """
+    return FluidProgram()
 
 
 def _check(shortage: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from meio_jax.problem import Demand, Group, Items, Network, Problem, Tree
-from meio_jax.sim.lab import Record
+from meio_jax.sim.lab import Record, target_change
 from meio_jax.sim.metrics import metrics, part_shares, service_rates
 from meio_jax.sim.period import COSTS
 
@@ -76,6 +76,7 @@ RECORD = Record(
     np.zeros(2, bool),
     np.zeros((3, 0, 2, 2)),
     np.zeros((2, 2)),
+    np.array([0.1, 0.1]),
 )
 
 EXPECTED = {
@@ -97,6 +98,7 @@ EXPECTED = {
     "storage above capacity, mean": [0, (0.2 + 0 + 0.5) / 3],
     "storage above capacity, share of node-periods": [0, 2 / 3],
     "bullwhip": [4 / 1, 0],
+    "target change rate": [0.1, 0.1],
 }
 
 
@@ -137,3 +139,12 @@ def test_speeds_and_regions_both_add_up_to_all(word):
     total = (RECORD.demand, RECORD.served, RECORD.on_time)[word][0].sum(axis=0)
     assert_allclose(nation, total)
     assert_allclose(regions, total)
+
+
+def test_how_far_targets_move_by_hand():
+    one = np.array([[[4.0, 0], [5, 1], [3, 1]]])  # items periods nodes
+    other = np.array([[[2.0], [2], [4]]])
+    assert target_change((one, other)) == (1 + 1 + 2 + 2) / (5 + 1 + 3 + 1 + 2 + 4)
+    assert target_change((np.ones((2, 3, 2)),)) == 0
+    assert target_change((np.array([[[1.0], [0], [1], [0]]]),)) == 3 / 1
+    assert target_change((np.ones((2, 1, 2)),)) == 0  # one period moves nowhere

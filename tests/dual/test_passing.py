@@ -186,18 +186,25 @@ def test_the_period_is_not_taken_alone():
 
 def test_raised_targets_leave_the_way_within_its_capacities(solved):
     made, _, found = solved
-    shipped = tuple(o.shipped for o in found.outcomes)
-    ships = tuple(np.zeros_like(o.empty) for o in found.outcomes)
-    loose = replace(made, storage=np.full_like(made.storage, np.inf))
-    low = tuple(y.copy() for y in found.targets)
-    low[0][:, 1] = np.maximum(low[0][:, 1] - 3, 0)
+    low = np.repeat(found.targets[0][:, :1], PERIODS, axis=1)
+    low[:, 1:, 1:3] = np.maximum(low[:, 1:, 1:3] - 3, 0)  # these alone are raised
     carried = carried_stock(made, found.outcomes, found.targets, found.use)
-    use = node_use(loose, found.outcomes, low, carried)
-    raised = raise_targets(loose, low, shipped, use, ships, whole=True)
-    more = raised[0] - low[0]
-    assert more[:, 1].sum() > 0
-    change = np.zeros_like(use)
-    change[1] = more.sum(axis=0).T
-    change[1, :, 1:] -= change[1, :, :-1].copy()
-    after = use + loose.with_passing(change)
-    assert (after[1:, 0] <= np.maximum(loose.capacities, use)[1:, 0] + 1e-6).all()
+    none = np.full_like(made.storage, np.inf)
+    free = replace(made, storage=none, inbound=none, outbound=none)
+    use = node_use(free, found.outcomes, (low,), carried)
+    room = none.copy()
+    room[0] = use[1, 0] + 4
+    tight = replace(free, inbound=room)
+    shipped = (np.zeros_like(low),)  # so that every target is to be the one before
+    ships = tuple(np.zeros_like(o.empty) for o in found.outcomes)
+    behind = []
+    for at in (free, tight):
+        (raised,) = raise_targets(at, (low,), shipped, use, ships, whole=True)
+        more = (raised - low).sum(axis=0).T  # nodes periods
+        change = np.zeros_like(use)
+        change[1] = more
+        change[1, :, 1:] -= more[:, :-1]
+        after = use + at.with_passing(change)
+        assert (after[1] <= at.inbound + 1e-6).all()
+        behind.append(more[1:3].sum())
+    assert 0 < behind[1] < behind[0]

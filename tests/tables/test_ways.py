@@ -9,6 +9,8 @@ from tiny_folder import write as write_tiny
 from meio_jax.api import simulate, solve
 from meio_jax.config import Config
 from meio_jax.explain import explain
+from meio_jax.onepass import Pass
+from meio_jax.rebuild import made_from
 from meio_jax.tables import examine, read
 from meio_jax.tables.build import build
 from meio_jax.tables.supply import build_supply
@@ -64,8 +66,10 @@ def solved(tmp_path_factory):
     """The tiny folder with a same-day site behind EAST, room to ship for a half."""
     root = tmp_path_factory.mktemp("ways")
 
-    def run(name, *rows):
+    def run(name, *rows, stock=()):
         files = tiny()
+        if stock:
+            files["inventory.csv"] = "\n".join(("item,node,on_hand", *stock)) + "\n"
         files["nodes.csv"] += "SD,same_day,0.02,40\n"
         files["lanes.csv"] += "EAST,SD,1,0.05\n"
         files["ship_options.csv"] += "SD,North,ground,0.5\n"
@@ -103,3 +107,13 @@ def test_a_simulation_ships_and_passes_no_more_than_there_is_room_for(solved):
     rows = rows[rows["resource"] == "outbound"]
     assert len(rows)
     assert (rows["share_above"] == 0).all()
+
+
+@pytest.mark.slow
+def test_one_pass_at_the_plans_prices_is_the_plans_bound(solved):
+    stock = "A,SD,9", "B,EAST,20", "C,WEST,5"
+    plan, path = solved("stocked", "EAST,outbound,,30", "EAST,inbound,,45", stock=stock)
+    config = options()
+    look = Pass(plan, made_from(plan, path, config)[1], config)
+    assert look.exact
+    assert_allclose(look.value, plan.bound, rtol=1e-4)

@@ -22,6 +22,9 @@ BY_PERIOD = "flow", "unmet", "demand"  # whose first axis is periods; else the s
 def alike(problem: Problem, sample: Sample) -> bool:
     """Whether all periods have the same scenarios, capacities and bounds of targets.
 
+    Not where receipts take a way through another node: they use its outbound in one
+    period by what the period before has left.
+
     Args:
       problem: the problem.
       sample: its scenarios.
@@ -32,6 +35,7 @@ def alike(problem: Problem, sample: Sample) -> bool:
     limits = [np.swapaxes(x, -1, -2) for x in limits]
     return (
         problem.kind != "forecast"
+        and problem.via is None
         and all((x == x[..., :1, :]).all() for x in (*bounds, *limits))
         and all(
             same_windows(sample, k, problem.regimes) for k in range(len(problem.groups))

@@ -96,18 +96,17 @@ class Pass:
         targets = targets_array(self.plan, problem, labels, self.place)
         room = np.where(np.isfinite(problem.capacities), problem.capacities, 0)
         room[0] -= kept_free(self.plan, labels)
-        unknown = False
+        own, start, unknown = problem.paid(prices), 0.0, False
         for group in problem.groups:
-            node = group.network.node
+            first = own[1, group.network.node, 0]
             if group.stock is not None:
-                room[1, node, 0] += group.stock.sum(axis=0)
-            unknown |= group.stock is None and bool(prices[1, node, 0].any())
+                start += float(group.stock.sum(axis=0) @ first)
+            unknown |= group.stock is None and bool(first.any())
         with jax.enable_x64(True):
             paid = [
-                self._items(problem, k, sample, prices, y)
-                for k, y in enumerate(targets)
+                self._items(problem, k, sample, own, y) for k, y in enumerate(targets)
             ]
-        return sum(paid) - float(np.sum(prices * room)), not unknown
+        return sum(paid) - float(np.sum(prices * room)) - start, not unknown
 
     def _prices(self, problem: Problem, labels: Labels):
         """The prices of the plan's bound; 0 where there is no limit."""

@@ -479,11 +479,11 @@ class _Run:
         A share of what a unit is charged is left to it: with nothing to pay, a node
         would stock without end where others ask less of it than they do now.
         """
-        prices, found = self.dual.spread(state.point.price), []
+        paid, found = self._paid(self.dual.spread(state.point.price)), []
         for k, (group, k3) in enumerate(
             zip(self.planning.groups, self.quick, strict=True)
         ):
-            own, items = prices[:, group.network.node], group.items
+            own, items = paid[:, group.network.node], group.items
             stock, ship = use_charges(own, k3.window, items.volume)
             worth = items.holding[:, None, None] - ship
             y = self._unchunk(state.point.targets[k], k)
@@ -519,6 +519,10 @@ class _Run:
         """The problem with the storage that may be planned on."""
         return eqx.tree_at(lambda p: p.storage, problem, self.given.storage - self.kept)
 
+    def _paid(self, prices):
+        """What the nodes' own uses pay at the prices of capacities."""
+        return self.problem.paid(prices)
+
     def _dear(self):
         """The items of each group that make up the share of cost to be solved exactly,
         by the cost of serving and losing that the tree kernel sees."""
@@ -543,7 +547,7 @@ class _Run:
         """Adds to the charges what makes the exact targets optimal for the tree kernel
         at the exact prices."""
         dual = self.dual
-        prices = dual.spread(found.price)
+        prices = self._paid(dual.spread(found.price))
         stage = self.method.stages[-1]
         tilted = []
         for k, (rows, items) in enumerate(zip(dual.rows, chosen, strict=True)):
@@ -725,8 +729,9 @@ class _Run:
         Where that costs little, from several roundings: in small problems one unit more
         or less of an item decides what else fits.
         """
+        paid = self._paid(prices)
         tolls = tuple(
-            window_tolls(prices[:, g.network.node], e.window)
+            window_tolls(paid[:, g.network.node], e.window)
             for g, e in zip(self.problem.groups, self.evaluators, strict=True)
         )
         whole = self.options.whole_units
@@ -798,7 +803,7 @@ class _Run:
                 y = round_targets(y, walk, key, items.lower, items.upper)
                 if probe % 2 == 0:
                     near = np.random.default_rng(probe).uniform(0.8, 1.2, prices.shape)
-                    near = prices * (near if probe else 1)
+                    near = self._paid(prices * (near if probe else 1))
                     best = whole_optimum(
                         self.dual.rows[k], self._chunk(y, k),
                         jnp.asarray(near[:, node]), steps=12,
@@ -851,10 +856,13 @@ class _Run:
                     (fewer[:, :, None] * ships[k]).sum(axis=0).transpose(1, 2, 0)
                 )
                 sent = by_regime.sum(axis=0)
-                gone = fewer.sum(axis=0).T
+                gone, less = fewer.sum(axis=0).T, np.zeros(use.shape)
                 use[1, node] -= gone
                 use[1, node, 1:] += (gone - sent)[:, :-1]  # to be bought a period later
                 use[2:, node] -= by_regime
+                less[1, node] = gone
+                less[1, node, 1:] -= (gone - sent)[:, :-1]
+                use -= problem.passing(less)
             same = all(
                 np.array_equal(a, b) for a, b in zip(before, targets, strict=True)
             )
@@ -867,11 +875,13 @@ class _Run:
         problem = self.problem
         flows = problem.capacities[1:]
         room = flows - use[1:] > 0.1 * np.where(np.isfinite(flows), flows, 0)
-        use = use.copy()
+        room, use = room.all(axis=0), use.copy()
+        node, through = problem.ways
+        room[node] &= room[through]
         for _ in range(20):
             gain = tuple(-g for g in self._unit_values(targets, less=False))
             before = targets
-            targets, added = add_units(problem, targets, gain, use, room.all(axis=0))
+            targets, added = add_units(problem, targets, gain, use, room)
             for k, group in enumerate(problem.groups):
                 more = targets[k] - before[k]
                 use[0, group.network.node] += np.einsum(
@@ -890,14 +900,14 @@ class _Run:
 
     def _rations(self, prices, targets):
         """Targets at the charges, none above those at a smaller one."""
-        stage, found = self.method.stages[-1], []
+        stage, found, paid = self.method.stages[-1], [], self._paid(prices)
         for k, charges in enumerate(self.charges):
             rows, node = self.dual.rows[k], self.problem.groups[k].network.node
             y, parts = targets[k], []
             for charge in charges:
                 more = self._chunk(np.broadcast_to(charge[:, None, None], y.shape), k)
                 part = self.dual.look(
-                    with_charge(rows, more), prices[:, node], self._chunk(y, k), stage,
+                    with_charge(rows, more), paid[:, node], self._chunk(y, k), stage,
                     self.method.softness * stage, curved=self._curved(),
                 )  # fmt: skip
                 y = np.minimum(self._unchunk(part.target, k), y)
@@ -940,7 +950,8 @@ class _Run:
             lower=jnp.where(free, 0, rows.lower),
             upper=jnp.where(free, jnp.maximum(most, rows.upper), rows.upper),
         )
-        own, stage = jnp.asarray(prices[:, group.network.node]), self.method.stages[-1]
+        own = jnp.asarray(self._paid(prices)[:, group.network.node])
+        stage = self.method.stages[-1]
         best = self.dual.look(rows, own, held, stage, self.method.softness * stage)
         best = whole_optimum(rows, jnp.round(best.target), own, steps=12)
         more = cell_costs(rows, held, own) - cell_costs(rows, best, own)

@@ -175,6 +175,9 @@ class Problem(eqx.Module):
         load; 1 for none.
       overage: money per unit of volume above storage and period, which a simulation
         charges; plans do not go above.
+      via: the node through which what a node receives passes, -1 for none: units that
+        do not stop there, but take its inbound and, in equal parts of every regime,
+        its outbound. That node has none itself. None where all are -1.
     """
 
     groups: tuple[Group, ...]
@@ -187,6 +190,7 @@ class Problem(eqx.Module):
     slots: int = eqx.field(static=True)
     regimes: int = eqx.field(static=True, default=1)
     overage: Float[np.ndarray, "all_nodes periods"] | float = 0.0
+    via: Int[np.ndarray, " all_nodes"] | None = None
 
     @property
     def periods(self) -> int:
@@ -207,6 +211,54 @@ class Problem(eqx.Module):
         """
         share = self.outbound / self.regimes
         return np.stack([self.storage, self.inbound, *[share] * self.regimes])
+
+    @property
+    def ways(self) -> tuple[Int[np.ndarray, " passing"], Int[np.ndarray, " passing"]]:
+        """The nodes whose receipts pass through another node, and that node."""
+        via = np.full(len(self.storage), -1) if self.via is None else self.via
+        passing = np.flatnonzero(via >= 0)
+        return passing, via[passing]
+
+    def paid(
+        self, prices: Float[np.ndarray, "resources all_nodes periods"]
+    ) -> Float[np.ndarray, "resources all_nodes periods"]:
+        """What each node's own use pays at the prices of capacities: a receipt also
+        pays the inbound and the outbound of the node through which it passes.
+
+        Args:
+          prices: of capacities, money per unit.
+        """
+        if self.via is None:
+            return prices
+        node, through = self.ways
+        out = prices.copy()
+        out[1, node] += prices[1, through] + prices[2:, through].mean(axis=0)
+        return out
+
+    def with_passing(
+        self, use: Float[np.ndarray, "resources all_nodes periods"]
+    ) -> Float[np.ndarray, "resources all_nodes periods"]:
+        """Use of capacities, with that by what passes: the adjoint of `paid`.
+
+        Args:
+          use: what each node's own targets and shipments use.
+        """
+        return use if self.via is None else use + self.passing(use)
+
+    def passing(
+        self, use: Float[np.ndarray, "resources all_nodes periods"]
+    ) -> Float[np.ndarray, "resources all_nodes periods"]:
+        """What receipts use where they pass through another node.
+
+        Args:
+          use: what each node's own targets and shipments use.
+        """
+        node, through = self.ways
+        out = np.zeros_like(use)
+        np.add.at(out[1], through, use[1, node])
+        for sent in out[2:]:
+            np.add.at(sent, through, use[1, node] / len(out[2:]))
+        return out
 
 
 def take_items(group: Group, chosen: Int[np.ndarray, " chosen"]) -> Group:

@@ -244,6 +244,7 @@ def _plan_decision(plan: Plan, problem, labels, planned, mark: str):
     place = check_made_from(plan.facts, mark)
     targets = targets_array(plan, problem, labels, place)
     prices, _ = plan.checkpoint.at(problem.regimes, labels.nodes, labels.periods)
+    prices = problem.paid(prices)
     tolls = tuple(
         window_tolls(prices[:, group.network.node], planned.window(k))
         for k, group in enumerate(problem.groups)

@@ -1,19 +1,23 @@
 """A day of events: items planned again one by one at frozen prices, and what it costs.
 
-    python -m experiments.replay.run [--events 300] [--quick]
+    python -m experiments.replay.run [DATA/flagship] [--items 200] [--quick]
 
-The demo. Prints latencies and costs; writes `result.json` beside this file.
+The demo, or items of the flagship. Prints latencies and costs; writes `result.json` and
+`result.png` beside this file, of the flagship `flagship.json` and `flagship.png`.
 """
 
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import equinox as eqx
 import jax
 import numpy as np
 
 import meio_jax as meio
+from experiments.flagship.reader import read_flagship
+from experiments.flagship.run import options
 from experiments.labs import demo_tables
 from experiments.record import Record, parser
 from meio_jax.checkpoint import resource_names
@@ -34,20 +38,66 @@ from meio_jax.tables.outcome import targets_array
 SEED, SPREAD = 0, 0.25  # of the factor on an item's demand
 
 
-def events_of(names: list[str], count: int, changed: int, rng):
+def events_of(names: list[str], labels, count: int, changed: int, rng):
     """Counted stock of any item, and new demand of a few; names, factors, stock."""
     some = rng.choice(names, changed, replace=False)
     factor = {str(n): float(f) for n, f in zip(some, np.exp(
         SPREAD * rng.standard_normal(changed)
     ), strict=True)}  # fmt: skip
     every = [(n, {"demand": f}) for n, f in factor.items()]
+    where = [*labels.depots[:2], labels.nodes[0]]
     for name in rng.choice(names, max(count - changed, 0)):
         units = float(rng.integers(0, 200))
-        where = str(rng.choice(["DC-Plainfield", "DC-Dallas", "FC-Indianapolis"]))
-        event = {"on_hand": {where: units}, "demand": factor.get(str(name), 1.0)}
+        event = {
+            "on_hand": {str(rng.choice(where)): units},
+            "demand": factor.get(str(name), 1.0),
+        }
         every.append((str(name), event))
     rng.shuffle(every)
     return every, factor
+
+
+def posed(args):
+    """Options and tables: of the demo, or of the flagship's first items."""
+    if args.data is None:
+        return load(demo_folder() / "meio.toml"), demo_tables()
+    frames = read_flagship(
+        args.data, items=args.items, tightness=1.3, shipping_charge=1.0
+    )
+    config = options(quick=False)
+    solver = replace(config.solver, certify=8)
+    return replace(config, solver=solver), meio.Tables(**frames)
+
+
+def draw(milliseconds, path: Path) -> None:
+    """Processor's milliseconds of an event by kind: 5 % to 95 %, and the median."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.8, 2.6), layout="constrained")
+    words = {
+        "in parts, targets": "demand: targets, a program a step",
+        "demand, targets": "demand: targets, one program",
+        "demand, with orders": "demand: with orders and transfers",
+        "stock": "stock counted: orders, transfers", "tables": "tables of either",
+    }  # fmt: skip
+    for y, kind in enumerate(reversed(words)):
+        row = milliseconds[f"{kind}, processor"]
+        color = "#D55E00" if kind.startswith("in parts") else "#0072B2"
+        axes.plot([row["5 %"], row["95 %"]], [y, y], color=color, linewidth=5)
+        axes.plot(row["median"], y, "o", color="white", markeredgecolor=color)
+        axes.annotate(
+            f"{row['median']:g}", (row["95 %"], y), (6, 0), va="center",
+            textcoords="offset points",
+        )  # fmt: skip
+    axes.set_yticks(range(len(words)), list(words.values())[::-1])
+    axes.axvline(10, color="#222222", linewidth=0.8, linestyle="--")
+    axes.set_xlim(0, 1.1 * axes.get_xlim()[1])
+    axes.set_xlabel("milliseconds of a processor (5 % to 95 %, median)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=140)
 
 
 def with_demand(tables, factor: dict[str, float]):
@@ -147,13 +197,14 @@ def targets_of(made, shape):
 def main() -> None:
     """Runs the experiment from the command line."""
     made = parser(__doc__, __file__)
+    made.add_argument("data", type=Path, nargs="?")
+    made.add_argument("--items", type=int, default=200)
     made.add_argument("--events", type=int, default=300)
     made.add_argument("--changed", type=int, default=30)
     made.add_argument("--moved", type=int, default=3, help="items of the day's problem")
     args = made.parse_args()
     record, rng = Record(args), np.random.default_rng(SEED)
-    config = load(demo_folder() / "meio.toml")
-    tables = demo_tables()
+    config, tables = posed(args)
     if args.quick:
         kept = tables.items["item"].astype(str).iloc[:8].tolist()
         cut = lambda x: x[x["item"].astype(str).isin(kept)]
@@ -166,7 +217,7 @@ def main() -> None:
     replanner, compiled = timed(lambda: Replanner(plan, tables))
     names = [str(n) for n in replanner.place]
     count, changed = (12, 3) if args.quick else (args.events, args.changed)
-    events, factor = events_of(names, count, changed, rng)
+    events, factor = events_of(names, replanner.labels, count, changed, rng)
     for name in factor:  # the item's own best response, once
         replanner.targets(name)
         by_parts(replanner, name, 1.001)  # compiles
@@ -184,8 +235,10 @@ def main() -> None:
             parts = look(partial(by_parts, replanner))
             whole = look(replanner.targets)
             k, i = replanner.place[name]
-            moved = whole[0] - replanner.before[k][i] + replanner.best[name]
-            apart += int(np.abs(moved - parts[0]).sum())
+            items = replanner.coarse[k].items
+            moved = replanner.before[k][i] + parts[0] - replanner.best[name]
+            moved = np.clip(moved, items.lower[i], items.upper[i])
+            apart += int(np.abs(moved - whole[0]).sum())
             made = look(replanner)
             for kind, one in zip(kinds, (parts, whole, made), strict=False):
                 latency[kind].append(one[1])
@@ -237,12 +290,16 @@ def main() -> None:
         "gap": p.gap, "evaluations": p.facts["evaluations"], "seconds": s,
         "moved": dict(p.kpis.set_index("metric")["value"]).get("targets moved"),
     }  # fmt: skip
+    name = "flagship" if args.data else "result"
     record.write(
-        milliseconds=seconds, apart=apart, table=table, compile_seconds=compiled,
+        name=name, milliseconds=seconds, apart=apart, table=table,
+        compile_seconds=compiled,
         frozen={"seconds": frozen_seconds, "bound_seconds": bound_seconds},
         cold=facts(cold, cold_seconds), warm=facts(warm, warm_seconds),
         before=facts(plan, cold_before), events=len(events), changed=changed,
     )  # fmt: skip
+    if not args.quick:
+        draw(seconds, args.out / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def _parts_along(dual: Dual, made: Remake, parts, price, targets, tilt, look, al
     def slope(way):
         by, moved = [way * x for x in tilt], price + way * along
         _, point = _moved(dual, moved, targets, by, look)
-        full = dual.spread(moved)
+        full = dual.problem.paid(dual.spread(moved))
 
         def cost(parts):
             return sum(

@@ -146,7 +146,7 @@ class Dual:
         price is that of the first process. Targets stay where their items are.
         """
         price = self.crew.lead(np.asarray(price, float))
-        full = self.spread(price)
+        full = self.problem.paid(self.spread(price))
         use = np.zeros(self.shape)
         value, parts = 0.0, []
         curve = np.zeros((self.limited.size,) * 2) if curved else np.zeros((0, 0))
@@ -173,6 +173,7 @@ class Dual:
         value, use, curve = self.crew.totals(np.array(value), use, curve)
         value = float(value)
         use[1, :, 0] -= self.carried
+        use = self.problem.with_passing(use)
         value -= float(full[1, :, 0] @ self.carried) + float(price @ self.capacity)
         used = self.gather(use)
         return Point(
@@ -231,16 +232,36 @@ class Dual:
             (1, 1, np.vstack([-eye, *[eye] * regimes]), 0),
             *((2 + k, 0, np.kron(own[:, k : k + 1], eye), 0) for k in range(regimes)),
         )
+        maps = [(place[k, node], *rest) for k, *rest in maps]
+        maps += self._passing(place, node, maps[1:3])
         for t in range(periods):
             parts = []
             for volume in (0, 1):
                 here = [
-                    (place[resource, node, t + ahead], effect)
-                    for resource, ahead, effect, power in maps
+                    (row[:, t + ahead], effect)
+                    for row, ahead, effect, power in maps
                     if power == volume and t + ahead < periods
                 ]
                 at, to = (np.concatenate(x, -1) for x in zip(*here, strict=True))
                 parts.append((volume, at[at >= 0], to[:, at >= 0]))
             for va, i, left in parts:
                 for vb, j, right in parts:
-                    curve[np.ix_(i, j)] += left.T @ bend[2 - va - vb, t] @ right
+                    more = left.T @ bend[2 - va - vb, t] @ right
+                    if self.problem.via is None:
+                        curve[np.ix_(i, j)] += more
+                    else:  # a capacity may be there twice: for its own and what passes
+                        np.add.at(curve, np.ix_(i, j), more)
+
+    def _passing(self, place, node, receipts):
+        """What prices of the nodes through which receipts pass do to (y, s): what the
+        prices of the receipts themselves do, as entries of `_add_curve`'s maps."""
+        if self.problem.via is None:
+            return []
+        via, regimes = self.problem.via[node], self.shape[0] - 2
+        some = np.flatnonzero(via >= 0)
+        parts = (1, 1.0), *((2 + k, 1 / regimes) for k in range(regimes))
+        return [
+            (place[resource, via[some]], ahead, share * effect[:, some], power)
+            for resource, share in parts
+            for _, ahead, effect, power in receipts
+        ]

@@ -125,7 +125,8 @@ def _simulated(made: Rebuilt, group: int, row: int, paths: int):
     seed = seeds_of(made.config.simulate.seed, 2, 1)[0]
     sample = own(drawer(problem, made.config.scenarios)(count=paths, seed=seed))
     window = made.sample.window(group)
-    tolls = window_tolls(made.prices[:, one.network.node], window)
+    prices = made.problem.paid(made.prices)[:, one.network.node]
+    tolls = window_tolls(prices, window)
     none = np.zeros((1, len(window), 1))
     decision = Decision(
         "plan", (made.targets[group][row][None],), (tolls.mean(axis=0)[None],), (none,)

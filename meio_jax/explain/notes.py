@@ -79,7 +79,8 @@ def before(cell: Cell, since: Any) -> tuple[float, float]:
     row = cell.row_of(since)
     if not len(row):
         return np.nan, np.nan
-    prices = cell.made.price_array(since)[:, cell.network.node]
+    made = cell.made
+    prices = made.problem.paid(made.price_array(since))[:, cell.network.node]
     level = cell.found.at_prices(prices)[cell.t, cell.n]
     return float(row["order_up_to"].iloc[0]), float(level)
 

@@ -31,7 +31,8 @@ class Cell:
         self.waits = group.waits
         self.place = int(self.network.node[n])
         self.units = made.config.units
-        self.price = made.prices[:, self.place, t]
+        self.prices = made.problem.paid(made.prices)[:, self.place]
+        self.price = self.prices[:, t]
         self.level = {s.name: float(s.level[t, n]) for s in found.steps}
         self.held_by = self._held()
 
@@ -86,7 +87,7 @@ class Cell:
         )
 
     def _inbound(self) -> str:
-        later = self.made.prices[1, self.place]
+        later = self.prices[1]
         after = float(later[self.t + 1]) if self.t + 1 < len(later) else 0.0
         if not (self._limit("inbound") or after > 0):
             return "inbound has no limit"

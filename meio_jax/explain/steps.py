@@ -97,7 +97,7 @@ def explain_item(made: Rebuilt, group: int, row: int) -> ItemSteps:
         made.problem.groups[group].network,
         made.problem.groups[group].items,
     )
-    prices = made.prices[:, network.node]
+    prices = made.problem.paid(made.prices)[:, network.node]
     widest = len(cost.pool_of) - 1
     first = lambda count: np.concatenate([prices[:count], 0 * prices[count:]])
     names = [f"{r} price" for r in ("storage", "inbound", "outbound")]

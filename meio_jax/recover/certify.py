@@ -59,7 +59,8 @@ def item_lagrangian(
     group = problem.groups[index]
     uses = outcome_use(group, outcome, target)
     paid = outcome.holding + outcome.shipping + outcome.lost
-    return (paid + use_cost(uses, prices[:, group.network.node])).sum(axis=1)
+    own = problem.paid(prices)[:, group.network.node]
+    return (paid + use_cost(uses, own)).sum(axis=1)
 
 
 def certify(
@@ -103,7 +104,7 @@ def certify(
     parts = [(k, mine[here], items) for k, here, items in by_group(sizes, chosen[mine])]
 
     def solve(k, items, pinned):
-        own = prices[:, problem.groups[k].network.node]
+        own = problem.paid(prices)[:, problem.groups[k].network.node]
         with jax.enable_x64(True):  # a thread has its own
             return solve_items(
                 problem, k, sample, items, own, targets[k][items], pinned=pinned,

@@ -55,11 +55,34 @@ def raise_targets(
                 size = more[order, n]
                 sent = ships[k][order, t, :, n].T * size
                 need = np.stack([items.volume[order] * size, size, *sent])
-                fits = np.cumsum(need, axis=1) <= room[:, node, t, None] + 1e-9
+                least = _room_of(problem, room[:, :, t], node)
+                fits = np.cumsum(need, axis=1) <= least[:, None] + 1e-9
                 fits = (fits | (need == 0)).all(axis=0) & (size > 0)
                 took = need[:, fits].sum(axis=1)
-                room[:, node, t] -= took
+                _take(problem, room[:, :, t], node, took)
                 if t + 1 < problem.periods:  # what is kept need not be bought later
-                    room[1, node, t + 1] += took[1] - took[2:].sum()
+                    later = np.zeros(len(took))
+                    later[1] = took[2:].sum() - took[1]
+                    _take(problem, room[:, :, t + 1], node, later)
                 y[order[fits], t, n] += size[fits]
     return targets
+
+
+def _room_of(problem: Problem, room, node: int):
+    """What a node's own use may take of each resource; of inbound no more than what
+    the node through which receipts pass has of inbound and outbound."""
+    least = room[:, node].copy()
+    if problem.via is not None and (through := problem.via[node]) >= 0:
+        flows = room[1:, through] * np.array(
+            [1.0, *[problem.regimes] * (len(room) - 2)]
+        )
+        least[1] = min(least[1], flows.min())
+    return least
+
+
+def _take(problem: Problem, room, node: int, took) -> None:
+    """Takes what a node uses off the room, with what passes through another."""
+    room[:, node] -= took
+    if problem.via is not None and (through := problem.via[node]) >= 0:
+        room[1, through] -= took[1]
+        room[2:, through] -= took[1] / problem.regimes

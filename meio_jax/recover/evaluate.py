@@ -299,7 +299,8 @@ def outcome_use(group: Group, outcome: Outcome, target) -> tuple[Use, ...]:
 
 
 def node_use(problem: Problem, outcomes, targets, carried):
-    """Storage, inbound and each regime's outbound that targets use in expectation.
+    """Storage, inbound and each regime's outbound that targets use in expectation, by
+    themselves and by what passes through a node to others.
 
     Args:
       problem: the problem.
@@ -311,7 +312,7 @@ def node_use(problem: Problem, outcomes, targets, carried):
     for group, outcome, target in zip(problem.groups, outcomes, targets, strict=True):
         use[:, group.network.node] += total_use(outcome_use(group, outcome, target))
     use[1, :, 0] -= carried
-    return use
+    return problem.with_passing(use)
 
 
 def violation(

@@ -79,7 +79,7 @@ class Master:
             volume = self.problem.groups[k].items.volume[self.chosen[k]]
             stock = on_hand(self.windows[k], exact.target, exact.sent)
             uses = cell_use(volume, stock, exact.target, exact.sent)
-            cost = exact.bound - use_cost(uses, prices[:, node])
+            cost = exact.bound - use_cost(uses, self.problem.paid(prices)[:, node])
             self.columns[k].append(Column(exact.target, uses, cost))
 
     def solve(
@@ -138,11 +138,25 @@ class Master:
         """Entries of a column's cells in the rows of capacities."""
         node = self.problem.groups[k].network.node
         out = []
-        for resource, later, use in c.uses:
-            row = self.place[resource][node].T
+        for row, later, use in self._rows(node, c.uses):
             row = np.pad(row[later:], ((0, later), (0, 0)), constant_values=-1)
             i, t, n = np.nonzero((np.abs(use) > 1e-12) & (row >= 0))
             out.append((row[t, n], first + i * use.shape[1] + t, use[i, t, n]))
+        return out
+
+    def _rows(self, node, uses):
+        """Place of the rows, periods later and amount of every use; where receipts pass
+        through another node, again of that one's inbound and outbound."""
+        problem, out = self.problem, []
+        for resource, later, use in uses:
+            out.append((self.place[resource][node].T, later, use))
+            if resource != 1 or problem.via is None:
+                continue
+            via = problem.via[node]
+            shares = [1.0, *[1 / problem.regimes] * problem.regimes]
+            for k, share in enumerate(shares):
+                row = np.where(via >= 0, self.place[1 + k][via].T, -1)
+                out.append((row, later, share * use))
         return out
 
     def _mixed(self, x) -> tuple[Float[np.ndarray, "items periods nodes"], ...]:

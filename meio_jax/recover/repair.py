@@ -44,14 +44,12 @@ def cut_units(
     places = np.argwhere(over > 1e-9 * np.maximum(capacity, 1))
     for resource, node, period in sorted(map(tuple, places), key=lambda p: -worst[p]):
         cells = []
-        for k, group in enumerate(problem.groups):
-            at = np.flatnonzero(group.network.node == node)
-            if not at.size:
-                continue
-            n, items = at[0], group.items
+        for k, n, passes in _causes(problem, resource, node):
+            items = problem.groups[k].items
             y = targets[k][:, period, n]
             sent = ships[k][:, period, :, n].T
             relief = (items.volume, np.ones(len(y)), *sent)[resource]
+            relief = np.full(len(y), passes) if passes else relief
             room = y - items.lower[:, period, n]
             can = np.flatnonzero((relief > 1e-9) & (room > 0) & ~touched[k][:, period])
             step = np.maximum(np.ceil(0.03 * y), 1) if whole else 0.03 * y + 1e-9
@@ -77,6 +75,18 @@ def cut_units(
             touched[group[r]][item[r], period] = True
             need -= taken * relief[r]
     return targets
+
+
+def _causes(problem: Problem, resource: int, node: int):
+    """Group and place of the nodes that use a capacity: its own, and those whose
+    receipts pass through it, with the share of a receipt that they use, else 0."""
+    for k, group in enumerate(problem.groups):
+        place = group.network.node
+        for n in np.flatnonzero(place == node):
+            yield k, n, 0.0
+        if resource and problem.via is not None:
+            for n in np.flatnonzero(problem.via[place] == node):
+                yield k, n, 1.0 if resource == 1 else 1 / problem.regimes
 
 
 def add_units(

@@ -81,9 +81,10 @@ def sharpen(
 
     def solve(price, targets) -> list[Exact]:
         prices = dual.spread(price)
+        paid = problem.paid(prices)
         found = [
             solve_items(
-                problem, k, sample, chosen[k], prices[:, group.network.node],
+                problem, k, sample, chosen[k], paid[:, group.network.node],
                 targets[k][chosen[k]], dtype=dtype, tolerance=tolerance,
             )
             for k, group in enumerate(problem.groups)
@@ -152,4 +153,4 @@ def _others(problem, dual, point, free, unchunk):
             stock = on_hand(np.asarray(dual.rows[k].window, float), y, sent)
             uses = cell_use(group.items.volume[items], stock, y, sent)
             use[:, group.network.node] += total_use(uses)
-    return use
+    return problem.with_passing(use)

@@ -83,7 +83,7 @@ class Single:
         network, self.search = problem.groups[index].network, search
         evaluator = Evaluator(problem, index, sample, chunk=1)
         self.source, self.periods = evaluator.source, problem.periods
-        own = prices[:, network.node]
+        own = problem.paid(prices)[:, network.node]
         with jax.enable_x64(True):
             draft = draft_rows(
                 problem, network, index, sample, count=search.levels, atoms=search.atoms

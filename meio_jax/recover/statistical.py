@@ -152,7 +152,10 @@ def carried_stock(
       use: of every capacity by the plan.
     """
     none = np.zeros(use.shape[1])
-    return (node_use(problem, outcomes, targets, none) - use)[1, :, 0]
+    out = (node_use(problem, outcomes, targets, none) - use)[1, :, 0]
+    node, through = problem.ways
+    np.subtract.at(out, through, out[node])  # what passes is not its own
+    return out
 
 
 def _window(problem, index) -> Float[np.ndarray, " nodes"]:
@@ -176,19 +179,19 @@ def _dual(problem, sample, prices, targets, tolls, carried, count, dtype) -> flo
         parts = enumerate(zip(outcomes, targets, strict=True))
         known = [item_lagrangian(problem, k, o, y, prices) for k, (o, y) in parts]
     draw = draw_items(np.concatenate(known), count, sample.seed)
-    less = np.zeros(len(draw.chosen))
+    less, paid = np.zeros(len(draw.chosen)), problem.paid(prices)
     for k, here, items in by_group(sizes, draw.chosen):
         node = problem.groups[k].network.node
         start = np.zeros((len(items), problem.periods, len(node)))
         found = solve_items(
-            problem, k, sample, items, prices[:, node], start,
+            problem, k, sample, items, paid[:, node], start,
             window=_window(problem, k), dtype=dtype,
         )  # fmt: skip
         less[here] = known[k][items] - found.bound.sum(axis=1)
     room = np.where(np.isfinite(problem.capacities), problem.capacities, 0)
-    room[1, :, 0] += carried
+    start = float(paid[1, :, 0] @ carried)
     total = sum(float(np.sum(k)) for k in known)
-    return total - draw.total(less) - float(np.sum(prices * room))
+    return total - draw.total(less) - float(np.sum(prices * room)) - start
 
 
 def _interval(values: list[float]) -> tuple[float, float]:

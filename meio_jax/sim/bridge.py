@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from meio_jax.kernels.orders import Orders, pack_orders
 from meio_jax.problem import Group, Problem
@@ -14,7 +14,10 @@ from meio_jax.sim.system import Limits, Paths, System
 from meio_jax.supply.chain import Limits as DepotLimits
 
 
-def make_system(group: Group, *, days: float, whole: bool = True) -> System:
+def make_system(
+    group: Group, *, days: float, whole: bool = True,
+    via: Int[np.ndarray, " all_nodes"] | None = None,
+) -> System:  # fmt: skip
     """The group as a system whose nodes are supplied from outside.
 
     The planner spreads the cost of a sale over the periods that an order protects; here
@@ -24,6 +27,7 @@ def make_system(group: Group, *, days: float, whole: bool = True) -> System:
       group: items and network.
       days: length of a period.
       whole: whether stock moves in whole units.
+      via: of the problem: the node through which each node's receipts pass.
     """
     network, items = group.network, group.items
     full = lambda x: jnp.asarray(np.asarray(x, np.float32))
@@ -45,6 +49,7 @@ def make_system(group: Group, *, days: float, whole: bool = True) -> System:
         days=days,
         whole=whole,
         patience=-1 if group.waits else 0,
+        via=() if via is None else tuple(via[network.node].tolist()),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from meio_jax.faults import Fault, Faults, InputError
 from meio_jax.kernels.cost import serve_cost
@@ -64,13 +64,16 @@ def solve_fluid(problem: Problem, sample: Sample) -> FluidOptimum:
         text = f"the linear program has {count:,} arcs to begin with; it may have "
         raise _refuse(f"{text}{MOST:,}", "Take fewer items or periods, or 'fluid'")
     limits = np.stack([problem.storage, problem.inbound, problem.outbound])
-    limits[1, :, 0] += sum(_carried(problem, block) for block in blocks)
+    start = np.zeros(limits.shape)
+    start[1, :, 0] = sum(_carried(problem, block) for block in blocks)
+    limits += problem.with_passing(start)
     used, rounds = [block.near for block in blocks], 0
     while True:
         rounds += 1
         cost, targets, prices, duals = _optimum(blocks, used, limits, first)
         parts = zip(blocks, used, duals, strict=True)
-        more = [block.cheaper(arcs, prices, dual) for block, arcs, dual in parts]
+        paid = problem.paid(prices)
+        more = [block.cheaper(arcs, paid, dual) for block, arcs, dual in parts]
         if not any(x.any() for x in more):
             break
         used = [u | x for u, x in zip(used, more, strict=True)]
@@ -90,6 +93,7 @@ class _Block:
     ]  # inf where it may not or is not worth
     near: Bool[np.ndarray, "items nodes classes"]
     first: int
+    via: Int[np.ndarray, " all_nodes"] | None = None
 
     @property
     def shape(self):
@@ -109,14 +113,16 @@ class _Block:
         i, n, t = (x.ravel() for x in np.indices((items, own, periods)))
         stock = np.arange(i.size)
         place = self.group.network.node
-        row = lambda resource, n, t: (resource * nodes + place[n]) * periods + t
+        row = lambda resource, node, t: (resource * nodes + node) * periods + t
         entries = [
             (start + stock, stock, -np.ones(i.size)),
-            (row(0, n, t), stock, group.volume[i]),
-            (row(1, n, t), stock, np.ones(i.size)),
+            (row(0, place[n], t), stock, group.volume[i]),
         ]
         later = t + 1 < periods
-        entries.append((row(1, n, t + 1)[later], stock[later], -np.ones(later.sum())))
+        receipts = [
+            (n, t, stock, np.ones(i.size)),
+            (n[later], t[later] + 1, stock[later], -np.ones(later.sum())),
+        ]
         cost = group.holding[i, n]
         bounds = np.stack([group.lower[i, t, n], group.upper[i, t, n]], axis=1)
 
@@ -129,10 +135,12 @@ class _Block:
         entries += [
             (supply, arc, one),
             (asked, arc, one),
-            (row(0, n, t), arc, -group.volume[i] * (1 - share)),
-            (row(2, n, t), arc, share),
-            (row(1, n, t + 1)[later], arc[later], share[later]),
+            (row(0, place[n], t), arc, -group.volume[i] * (1 - share)),
+            (row(2, place[n], t), arc, share),
         ]
+        receipts.append((n[later], t[later] + 1, arc[later], share[later]))
+        for receipt in receipts:
+            entries += self._receipt(row, *receipt)
         cost = np.r_[cost, self.cost[i, n, q] - group.penalty[i] - group.holding[i, n]]
         bounds = np.concatenate([bounds, np.stack([0 * one, np.inf * one], axis=1)])
         return (
@@ -140,6 +148,18 @@ class _Block:
             bounds,
             tuple(np.concatenate(x) for x in zip(*entries, strict=True)),
         )
+
+    def _receipt(self, row, n, t, column, value):
+        """Entries of receipts: at the node, and where they pass on the way to it."""
+        entries = [(row(1, self.group.network.node[n], t), column, value)]
+        if self.via is not None:
+            through = self.via[self.group.network.node[n]]
+            some = through >= 0
+            entries += [
+                (row(k, through[some], t[some]), column[some], value[some])
+                for k in (1, 2)
+            ]
+        return entries
 
     def cheaper(self, used, prices, duals):
         """For each item and class the arc not used whose reduced cost is least, where
@@ -194,7 +214,7 @@ def _block(
     cost = np.where(able, cost, np.inf)
     rank = cost.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
     near = able & (rank < NEAREST)
-    return _Block(group, sample.window(k), demand, cost, near, first)
+    return _Block(group, sample.window(k), demand, cost, near, first, problem.via)
 
 
 def _carried(problem: Problem, block: _Block):

@@ -66,7 +66,8 @@ class Record(NamedTuple):
       on_time: units that keep their promise.
       local: units shipped from the home of their class.
       near: units shipped from the first pool of their home.
-      use: volume on hand after receipts, units received, units shipped.
+      use: volume on hand after receipts, units received, units shipped; what passes
+        through a building to another is received and shipped there as well.
       on_hand: units in all buildings at the end of a period.
       ordered: units ordered by nodes in a period; of those that depots supply, units
         sent.
@@ -143,7 +144,9 @@ def simulate_decisions(
     """
     longest, warm = spans(problem, samples)
     cuts, limits = load_cuts(problem, planned), make_limits(problem, warm)
-    systems = tuple(make_system(g, days=days, whole=whole) for g in problem.groups)
+    systems = tuple(
+        make_system(g, days=days, whole=whole, via=problem.via) for g in problem.groups
+    )
     if depot_limits is not None:
         limits = with_depots(limits, depot_limits, warm)
     depots = [tuple(earlier(x, warm) for x in d.depots) for d in decisions]
@@ -321,6 +324,11 @@ def _record(decision, systems, limits, trace, warm) -> Record:
     for system, ledger in zip(systems, ledgers, strict=True):
         for k, key in enumerate(("volume", "received", "shipped")):
             use[k, np.asarray(system.place)] += np.moveaxis(ledger[key], 1, 0)
+        via = np.array(system.via, int)
+        some = np.flatnonzero(via >= 0)
+        for k in (1, 2):  # what passed
+            passed = np.moveaxis(ledger["received"], 1, 0)[some]
+            np.add.at(use[k], via[some], passed)
     wrong = np.any([x["wrong"].any(axis=0) for x in ledgers], axis=0)
     return Record(
         name=decision.name,

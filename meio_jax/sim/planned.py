@@ -51,7 +51,7 @@ class StaticPrices(AbstractRecipe):
         targets = targets_at(problem, sample, self.options, prices)
         found = decision(self.name, problem, clip(problem, sample, targets))
         tolls = tuple(
-            window_tolls(prices[:, g.network.node], sample.window(k))
+            window_tolls(problem.paid(prices)[:, g.network.node], sample.window(k))
             for k, g in enumerate(problem.groups)
         )
         return found._replace(tolls=tolls)

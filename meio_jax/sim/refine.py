@@ -176,7 +176,9 @@ def _slope(problem: Problem, decision: Decision, planned, batches, days):
     """Gradient of mean simulated cost in the changes, on one of the batches."""
     longest, warm = spans(problem, batches)
     cuts, limits = load_cuts(problem, planned), make_limits(problem, warm)
-    systems = tuple(make_system(g, days=days, whole=False) for g in problem.groups)
+    systems = tuple(
+        make_system(g, days=days, whole=False, via=problem.via) for g in problem.groups
+    )
     policies = policies_of(decision, warm)
     routes = routes_of(problem, systems, policies)
     paths = _alike([make_paths(problem, b, cuts, warm) for b in batches])

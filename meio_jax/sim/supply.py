@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from meio_jax.sim.passing import let_pass
 from meio_jax.sim.period import Now, Period, World, changed, share_of
 from meio_jax.sim.system import State, System, View
 
@@ -72,6 +73,7 @@ def receive(world: World, now: tuple[Now, ...], period: Period) -> Period:
     room = jnp.broadcast_to(
         period.rooms.inbound[:, None], (len(period.rooms.inbound), paths)
     )
+    out = period.rooms.outbound
     for depth in range(max(int(d.max()) for d in depths) + 1):
         tier = [_rows(np.flatnonzero(d == depth)) for d in depths]
         due = [
@@ -79,7 +81,10 @@ def receive(world: World, now: tuple[Now, ...], period: Period) -> Period:
             for x, units, n, rows in zip(states, sent, now, tier, strict=True)
         ]
         place = [s.place[rows] for s, rows in zip(world.systems, tier, strict=True)]
-        taken, room = admit(world.systems, place, due, room, now[0].period)
+        near, (room, out) = let_pass(
+            world.systems, tier, due, (room, out), now[0].period
+        )
+        taken, room = admit(world.systems, place, near, room, now[0].period)
         for k, (system, rows) in enumerate(zip(world.systems, tier, strict=True)):
             state = changed(
                 states[k],
@@ -106,6 +111,7 @@ def receive(world: World, now: tuple[Now, ...], period: Period) -> Period:
     return period._replace(
         states=tuple(moved), ledgers=tuple(ledgers),
         orders=tuple(map(jnp.zeros_like, got)),
+        rooms=period.rooms._replace(outbound=out),
     )  # fmt: skip
 
 

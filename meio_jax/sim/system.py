@@ -37,6 +37,9 @@ class System(eqx.Module):
         sales, -1 for no end.
       ages: ages of unfilled orders of nodes that are told apart: the oldest go first,
         those of one age share in proportion. Older ones count as of the last age.
+      via: building through which what is sent to each node passes, -1 for none; empty
+        where all are -1. It takes inbound and outbound there, and does not stop. Such
+        nodes are supplied from outside.
     """
 
     place: Int[Array, " nodes"]
@@ -56,6 +59,7 @@ class System(eqx.Module):
     whole: bool = eqx.field(static=True, default=True)
     patience: int = eqx.field(static=True, default=0)
     ages: int = eqx.field(static=True, default=1)
+    via: tuple[int, ...] = eqx.field(static=True, default=())
 
     @property
     def children(self) -> dict[int, list[int]]:

@@ -89,8 +89,36 @@ def build(clean, calendar) -> tuple[Problem, Labels]:
         kind=kind,
         slots=slots,
         overage=_overage(clean, labels),
+        via=ways(clean, labels),
     )
     return problem, labels
+
+
+def ways(clean, labels: Labels) -> np.ndarray | None:
+    """The node through which each node is supplied, -1 for none; None for none at all.
+
+    A node that lanes lead to from other nodes alone, and not from a depot, gets what it
+    gets through one of those that a depot supplies, the cheapest way of all; where
+    there are no depots, through one that no lane leads to.
+
+    Args:
+      clean: normalised tables without faults.
+      labels: names.
+    """
+    frame, count = clean.lanes, len(labels.nodes)
+    source, node = (codes(frame[k], labels.nodes) for k in ("source", "destination"))
+    cost = frame["unit_cost"].to_numpy(float)
+    first = np.full(count, np.inf)
+    above = np.flatnonzero((codes(frame["source"], labels.depots) >= 0) & (node >= 0))
+    np.minimum.at(first, node[above], cost[above])
+    if not labels.depots:
+        first[np.setdiff1d(np.arange(count), node)] = 0
+    via, least = np.full(count, -1), np.where(first < np.inf, -np.inf, np.inf)
+    for row in np.flatnonzero(np.minimum(source, node) >= 0).tolist():
+        total = first[source[row]] + cost[row]
+        if total < least[node[row]]:
+            via[node[row]], least[node[row]] = source[row], total
+    return via if (via >= 0).any() else None
 
 
 def _kinds(items) -> list[tuple[str, bool]]:
@@ -307,24 +335,38 @@ def _parts(clean, labels, offers, mix):
 def _leads(clean, labels, node, items):
     """Lead time into each node: that of its quickest lane; where none leads there that
     of vendors who deliver to it, the median of the items' quickest; else 0. With the
-    lead times that were seen on that lane, if any were."""
+    lead times that were seen on that lane, if any were. What passes through another
+    node takes the time to there as well; to what was seen its mean is added."""
     mean, std = np.zeros(len(node)), np.zeros(len(node))
     known, seen = seen_by(clean.lane_times, "source", "destination"), []
     lanes = observed_lanes(clean).sort_values("lead_time", kind="stable")
+    every = lanes.set_index(["source", "destination"])
     lanes = lanes.drop_duplicates("destination").set_index("destination")
     offers = clean.vendors[clean.vendors["item"].isin(set(items["item"]))]
     offers = offers.sort_values("lead_time", kind="stable")
     offers = offers.drop_duplicates(["item", "node"])
     direct = offers.groupby("node")[["lead_time", "lead_time_std"]].median()
-    for k, n in enumerate(node):
+
+    def lead(name):
         for table in (lanes, direct):
-            if labels.nodes[n] in table.index:
-                row = table.loc[labels.nodes[n]]
-                mean[k], std[k] = row["lead_time"], row["lead_time_std"]
-                break
+            if name in table.index:
+                row = table.loc[name]
+                return float(row["lead_time"]), float(row["lead_time_std"])
+        return 0.0, 0.0
+
+    via = ways(clean, labels)
+    for k, n in enumerate(node):
         name = labels.nodes[n]
+        mean[k], std[k] = lead(name)
         source = lanes.loc[name, "source"] if name in lanes.index else ""
-        seen.append(known.get((str(source), name), np.zeros(0)))
+        before = 0.0
+        if via is not None and via[n] >= 0:
+            source = labels.nodes[via[n]]
+            before, spread = lead(source)
+            last = every.loc[(source, name)]
+            mean[k] = before + last["lead_time"]
+            std[k] = np.hypot(spread, last["lead_time_std"])
+        seen.append(known.get((str(source), name), np.zeros(0)) + before)
     return mean, std, tuple(seen)
 
 

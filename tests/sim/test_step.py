@@ -35,6 +35,7 @@ class Shape(NamedTuple):
     whole: bool = True
     routed: bool = False
     regimes: int = 1
+    via: tuple[tuple[int, ...], ...] = ()
 
 
 ONE = dict(places=((0, 1, 2, 3, 4),))
@@ -51,6 +52,11 @@ SHAPES = {
     ),
     "real": Shape(
         ((-1, 0, 0, 1, 1),), **ONE, whole=False, patience=1, ages=2, routed=True
+    ),
+    "behind": Shape(((-1,) * 5,), **ONE, patience=2, via=((-1, 0, 0, -1, 3),)),
+    "both": Shape(
+        ((-1,) * 3, (-1,) * 3), ((0, 1, 2), (2, 0, 1)), whole=False, routed=True,
+        via=((-1, 0, -1), (-1, -1, 0)),
     ),
 }  # fmt: skip
 RING = np.array(
@@ -71,7 +77,8 @@ def world(shape: Shape, seed: int, draws: int = DRAWS):
     rng = np.random.default_rng(seed)
     buildings = 1 + max(max(place) for place in shape.places)
     systems, policies, paths, states, routes = [], [], [], [], []
-    for parent, place in zip(shape.parents, shape.places, strict=True):
+    ways = shape.via or ((),) * len(shape.places)
+    for parent, place, via in zip(shape.parents, shape.places, ways, strict=True):
         nodes, items, regimes = len(parent), shape.items, shape.regimes
         near = RING[:nodes, :nodes]
         cost = 0.1 * near + rng.uniform(0, 0.1, (nodes, nodes))
@@ -86,7 +93,7 @@ def world(shape: Shape, seed: int, draws: int = DRAWS):
             volume=jnp.asarray(rng.uniform(1, 3, items)), weight=each(1),
             lost_cost=each(1), late_cost=each(0.1),
             wait_cost=each(1.0 if shape.patience < 0 else 0.3), parent=parent,
-            whole=shape.whole, patience=shape.patience, ages=shape.ages,
+            whole=shape.whole, patience=shape.patience, ages=shape.ages, via=via,
         )  # fmt: skip
         target = rng.integers(0, 16, (PERIODS, nodes, items)) * 1.0
         toll = rng.uniform(0, 0.1, (regimes, PERIODS, nodes))
@@ -186,6 +193,10 @@ def test_units_are_conserved_and_limits_hold(name, seed):
             load["in"][:, place] += ledger.received[:, k]
             load["out"][:, place] += ledger.shipped[:, k]
             load["volume"][:, place] += ledger.volume[:, k]
+        for k, way in enumerate(system.via):
+            if way >= 0:  # received and shipped there as well
+                load["in"][:, way] += ledger.received[:, k]
+                load["out"][:, way] += ledger.received[:, k]
     room = lambda x: np.asarray(x).T[:, :, None]
     assert (load["in"] <= room(limits.inbound) + tiny).all()
     assert (load["out"] <= room(limits.outbound) + tiny).all()
@@ -217,7 +228,7 @@ def test_docks_take_what_they_can_and_the_last_period_pays_for_what_is_left(name
         assert_array_equal(ledger.on_hand[-1], held.sum(axis=1))
         put_off = system.days * np.einsum("i,nip->p", system.late_cost, end.deferred)
         assert (money["late"] >= put_off - 1e-9).all()
-        if len(inputs[0]) == 1 and shape.whole:
+        if len(inputs[0]) == 1 and shape.whole and not shape.via:
             full = np.floor([inputs[2].inbound[:, -1], inputs[2].outbound[:, -1]])
             blocked = [end.waiting.sum(axis=1) > 0, end.deferred.sum(axis=1) > 0]
             for moved, limit, stuck in zip(

@@ -17,6 +17,7 @@ from meio_jax.scenarios.sample import Sample
 from meio_jax.solution import Callback, Place, Progress, Refine, Solution
 
 BY_PERIOD = "flow", "unmet", "demand"  # whose first axis is periods; else the second
+COUNTS = "items", "of"  # of a certificate: no money
 
 
 def alike(problem: Problem, sample: Sample) -> bool:
@@ -156,7 +157,7 @@ class Horizon:
         return found._replace(
             cost=found.cost * money,
             certificate=proof._replace(
-                **{name: getattr(proof, name) * money for name in proof._fields[:5]}
+                **{k: v * money for k, v in proof._asdict().items() if k not in COUNTS}
             ),
             free_value=found.free_value * money,
             prices=self._over(2)(found.prices),

@@ -43,7 +43,8 @@ class Plan:
         Where only a sample of the items was solved exactly, with 97.5 % confidence:
         `facts["certificate"]` says how many were, the estimate, its interval, and how
         much of the distance lies in targets and prices ("model") and how much in
-        greedy fulfilment ("fulfilment").
+        greedy fulfilment ("fulfilment"); also how far the plan is from the best within
+        the kernel that it was made with ("kernel"), which says how well it was solved.
       targets: order-up-to level by item, node and period, and what it consists of.
       buys: orders to vendors in every period, whole units: those of the first period
         are to be placed, later ones follow if demand is as expected.

@@ -18,7 +18,7 @@ from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, resi
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import Rows, build_rows, spread_rows
 from meio_jax.dual.strata import sample_problem
-from meio_jax.dual.stream import Streamed, cells_of, with_charge, with_lift
+from meio_jax.dual.stream import Streamed, cells_of, pinned, with_charge, with_lift
 from meio_jax.dual.use import use_charges, window_tolls
 from meio_jax.horizon import Horizon, alike, first_period
 from meio_jax.mesh import chunk_items, crew_for, place
@@ -56,6 +56,9 @@ SETTLED = 0.02  # of cost: corrections by less than this are the last
 FIRST = 512  # items that prices are found on before all are looked at
 MANY = 4  # times as many items are enough to do so
 HELD = 2  # last rounds of corrections in which prices from a sample may move
+NEAR = 0.9  # of its capacity: a flow that is looked at by greedy fulfilment
+UNSEEN = 8.0  # the most times that a flow is what the tree kernel sees of it, or less
+FOUND = 0.05  # shares that change by less are found
 LEAST_RENT = 0.2  # of what a unit is charged, that corrections leave of it
 
 
@@ -208,6 +211,8 @@ class _Run:
         self.charges: tuple = ()
         self.free_value = 0.0  # of the dual, all items everywhere
         self.kept = np.zeros(problem.storage.shape)
+        self.seen = np.ones(problem.capacities.shape)  # what K1 sees of flows, shares
+        self.busy = bool(np.isfinite(problem.capacities[1:]).any())
         self.tilts = [np.zeros_like(g.items.lower) for g in problem.groups]
         self.begin = time.perf_counter()
         self.history: list[Progress] = []
@@ -285,6 +290,7 @@ class _Run:
         cost = sum(o.cost for o in outcomes)
         rations = self._rations(prices, targets)
         overrides = self._overrides(prices, targets)
+        kernel = self._kernel_gap(prices, targets, use)
         bound_prices = self._bound_prices(state, prices, dear)
         certificate = certify(
             self._with_room(self.given), self.sample, bound_prices, targets, outcomes,
@@ -292,6 +298,7 @@ class _Run:
             crew=self.crew,
         )  # fmt: skip
         self._say("bound", certificate.low, state)
+        certificate = certificate._replace(kernel=kernel)
         status = self._status(cost, certificate.low, use)
         return Solution(
             status, cost, certificate, free_value, prices, bound_prices, use, targets,
@@ -373,6 +380,10 @@ class _Run:
         """Climbs to the best prices; a keyboard interrupt stops and keeps them."""
         price = self._resume() if self.begun else point.price
         state = self.method.init(self.dual, price, point.targets)
+        if self.begun and any(map(np.any, self.tilts)):
+            self._see_flows(state, 1.0)
+            if (self.seen != 1).any():
+                state = self.method.init(self.dual, price, point.targets)
         value = point.value if self.begun else state.point.value
         self._say("ascend", value, state)
         free_value = self.free_value if self.problem is not self.given else value
@@ -436,6 +447,7 @@ class _Run:
             if self._stop():
                 break
             self._keep_room(state, swing, 0.5 if count or warm else 1.0)
+            turned = self._see_flows(state, 0.5 if count else 1.0)
             more = self._misfit(state)
             targets = self._whole(state.point.targets)
             moved = sum(np.abs(a * y).sum() for a, y in zip(more, targets, strict=True))
@@ -446,7 +458,8 @@ class _Run:
                     break
                 state = last.step(dual, state)
             self._say("correct", state.point.value, state)
-            if moves and moved < SETTLED * abs(state.point.value):
+            small = moved < SETTLED * abs(state.point.value) and turned < FOUND
+            if moves and small:
                 break
         return state
 
@@ -513,7 +526,39 @@ class _Run:
             self._with_room, (self.problem, self.planning)
         )
         self.dual.problem = self.planning
-        self.dual.capacity = self.dual.gather(self.planning.capacities)
+        self._limit()
+
+    def _limit(self) -> None:
+        """Capacities as the tree kernel is to see them."""
+        self.dual.capacity = self.dual.gather(self.planning.capacities * self.seen)
+
+    def _see_flows(self, state, share: float) -> float:
+        """Brings flow capacities a share of the way to what the tree kernel is to keep
+        for greedy fulfilment to keep them.
+
+        What spills from a home the kernel ships from no node in particular, so that it
+        sees a part of the flows only; prices on that part have to hold the whole.
+        Where nothing comes near a capacity all is left as it is. Gives the largest
+        change of a share, in logarithms.
+        """
+        if not self.busy:
+            return 0.0
+        prices = self.dual.spread(state.point.price)
+        targets, tolls = self._whole(state.point.targets), self._tolls(prices)
+        outcomes = tuple(map(lambda e, y, t: e(y, t), self.quick, targets, tolls))
+        use = node_use(self.planning, outcomes, targets, self.dual.carried)[1:]
+        capacity = self.planning.capacities[1:]
+        near = (use > NEAR * capacity) | (prices[1:] > 0)
+        self.busy = bool(near.any())
+        if not self.busy:
+            return 0.0
+        least = np.where(np.isfinite(capacity), 0.01 * capacity, 1.0)
+        own = np.maximum(self.dual.spread(state.point.use)[1:], least)
+        seen = np.clip(own / np.maximum(use, least), 1 / UNSEEN, UNSEEN)
+        turn = (seen / self.seen[1:]) ** share
+        self.seen[1:] *= turn
+        self._limit()
+        return float(np.abs(np.log(turn[near])).max())
 
     def _with_room(self, problem):
         """The problem with the storage that may be planned on."""
@@ -558,13 +603,29 @@ class _Run:
                 np.zeros_like(found.targets[k]),
             )
             mask[items], rest[items] = 1, found.rest[k]
-            pinned = replace(rows, lower=target, upper=target)
+            held = pinned(rows, target)
             seen = dual.look(
-                pinned, prices[:, node], target, stage, self.method.softness * stage
+                held, prices[:, node], target, stage, self.method.softness * stage
             )
             tilt = self._chunk(mask, k) * (self._chunk(rest, k) - seen.slope)
             tilted.append(replace(rows, tilt=tilt.astype(rows.tilt.dtype)))
         dual.rows = tuple(tilted)
+
+    def _kernel_gap(self, prices, targets, use) -> float:
+        """What targets cost above the best at the prices under the tree kernel as it
+        was climbed, and what room that they leave is worth there."""
+        dual, rows, stage = self.dual, self.dual.rows, self.method.stages[-1]
+        held = tuple(self._chunk(y, k) for k, y in enumerate(targets))
+        look = partial(
+            dual.at, dual.gather(prices), stage=stage,
+            softness=self.method.softness * stage, curved=self._curved(),
+        )  # fmt: skip
+        best = look(held)
+        dual.rows = tuple(map(pinned, rows, held))
+        own = look(held)
+        dual.rows = rows
+        spare = dual.gather(np.maximum(self.planning.capacities - use, 0))
+        return own.value - best.value + float(own.price @ spare)
 
     def _bound_prices(self, state, prices, dear):
         """Prices to prove a bound at: those of exact rounds, else of the tree kernel
@@ -729,12 +790,7 @@ class _Run:
         Where that costs little, from several roundings: in small problems one unit more
         or less of an item decides what else fits.
         """
-        paid = self._paid(prices)
-        tolls = tuple(
-            window_tolls(paid[:, g.network.node], e.window)
-            for g, e in zip(self.problem.groups, self.evaluators, strict=True)
-        )
-        whole = self.options.whole_units
+        tolls, whole = self._tolls(prices), self.options.whole_units
         probes = PROBES if whole and self._small() and self.dual.limited.size else 1
         best = None
         for probe in range(probes):
@@ -744,6 +800,14 @@ class _Run:
                 best = found
         assert best is not None
         return (self._link(best, state) if self.options.chain else best)[2:]
+
+    def _tolls(self, prices):
+        """What prices make of a shipment, which steers greedy fulfilment."""
+        paid = self._paid(prices)
+        return tuple(
+            window_tolls(paid[:, g.network.node], e.window)
+            for g, e in zip(self.problem.groups, self.evaluators, strict=True)
+        )
 
     def _refined(self, refine: Refine, found, state):
         """Refined targets and what they do, cut where they are above a capacity."""

@@ -220,8 +220,6 @@ def test_a_killed_run_is_resumed(evaluation, data, cold, tmp_path, monkeypatch):
     (run,) = (tmp_path / "runs").iterdir()  # and the checkpoint is gone
     plan = meio_jax.load(run)
     assert plan.facts["evaluations_before"] == evaluation
-    if kept.stage:
-        assert plan.facts["evaluations"] < cold.facts["evaluations"]
     assert_allclose(plan.cost, cold.cost, rtol=0.005)
 
 

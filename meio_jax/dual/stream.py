@@ -91,6 +91,27 @@ def with_charge(rows: Rows | Streamed, more) -> Rows | Streamed:
     return dearer
 
 
+def pinned(rows: Rows | Streamed, targets) -> Rows | Streamed:
+    """The rows with nothing left to choose.
+
+    Args:
+      rows: of a group.
+      targets: units, by chunk, cell and node.
+    """
+    if isinstance(rows, Rows):
+        held = jnp.asarray(targets, rows.upper.dtype)
+        return replace(rows, lower=held, upper=held)
+    fixed, draw = copy(rows), rows.draw
+
+    def drawn(first: int, last: int) -> Rows:
+        block = draw(first, last)
+        own = place(targets[first : first + rows.each], block.atoms)
+        return replace(block, lower=own, upper=own)
+
+    fixed.draw = drawn
+    return fixed
+
+
 def cells_of(rows: Rows | Streamed) -> tuple[int, ...]:
     """Chunks, cells of a chunk, and nodes."""
     return rows.cells if isinstance(rows, Streamed) else rows.lower.shape

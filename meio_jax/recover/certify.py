@@ -37,6 +37,10 @@ class Certificate(NamedTuple):
       fulfilment: cost of greedy fulfilment (K3) above the exact recourse (K2).
       items: items solved.
       of: items in all.
+      kernel: cost of the plan's targets above the best at the prices that they were
+        made at, unused capacity at its price included, under the tree kernel as it was
+        climbed, smoothing and corrections included: how well the planner solved what it
+        set itself. No part of the distance to the bound.
     """
 
     bound: float
@@ -46,6 +50,7 @@ class Certificate(NamedTuple):
     fulfilment: float
     items: int
     of: int
+    kernel: float = 0.0
 
 
 def item_lagrangian(

@@ -1,5 +1,7 @@
 """The dual of a small network: derivatives, ascent, bound and recovery."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,6 +147,15 @@ def test_plan_is_whole_and_within_every_capacity(case):
     assert (target == np.round(target)).all()
     assert target.min() >= 0
     assert solution.bound <= solution.cost
+
+
+def test_without_whole_units_and_limits_the_kernel_is_solved(case):
+    _, sample, _ = case
+    free = problem(storage=np.inf, inbound=np.inf, outbound=np.inf)
+    best = solve_problem(free, sample, replace(options(), whole_units=False))
+    whole = solve_problem(free, sample, options())
+    assert abs(best.certificate.kernel) < 1e-5 * best.cost
+    assert 1e-5 * best.cost < whole.certificate.kernel < 0.02 * whole.cost
 
 
 def test_more_capacity_costs_no_more(case):

@@ -174,6 +174,7 @@ def targets_at(
     sample: Sample,
     options: Solver,
     prices: Float[np.ndarray, "resources nodes periods"],
+    tilts: tuple[Float[np.ndarray, "items periods nodes"], ...] = (),
 ) -> tuple[Float[np.ndarray, "items periods nodes"], ...]:
     """Targets that are best at given prices, whether or not they keep capacities.
 
@@ -184,15 +185,19 @@ def targets_at(
       sample: its scenarios.
       options: solver options.
       prices: money per unit of capacity; read where there is a limit.
+      tilts: `Solution.tilts` of the plan that the prices are of: a corrected plan's
+        prices mean little without them. None where there were no corrections.
     """
     with jax.enable_x64(True):
-        times = 1
-        if (prices == prices[:, :, :1]).all() and alike(problem, sample):
+        times, moving = 1, (prices, *(np.swapaxes(x, 1, 2) for x in tilts))
+        still = all((x == x[:, :, :1]).all() for x in moving)
+        if still and alike(problem, sample):
             times = problem.periods
             problem, sample = first_period(problem, sample)
         run = _Run(problem, sample, options, None)
         run.prepare()
-        found = run.targets_at(prices[:, :, : problem.periods])
+        now = slice(problem.periods)
+        found = run.targets_at(prices[:, :, now], [x[:, now] for x in tilts])
         return tuple(np.repeat(y, times, axis=1) for y in found)
 
 
@@ -259,9 +264,11 @@ class _Run:
         nodes = len(self.planning.groups[k].network.node)
         return Streamed(lambda a, b: draw(a, b, each), last - first, each, nodes)
 
-    def targets_at(self, prices):
+    def targets_at(self, prices, tilts):
         """Targets at the prices, to the last stage of smoothing, then whole."""
         dual, method, point = self.dual, self.method, self._start()
+        if tilts:
+            self._add(tilts)
         for stage in method.stages:
             point = dual.at(
                 dual.gather(prices), point.targets, stage=stage,

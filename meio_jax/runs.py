@@ -196,7 +196,8 @@ def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
       mark: digest of the tables.
 
     Raises:
-      InputError: a plan was made from other tables.
+      InputError: a plan was made from other tables, or a recipe decided targets of
+        other items, periods or nodes than the problem has.
     """
     if not len(policies):
         raise _refuse("policies", "nothing to simulate", "Give a plan, or a baseline")
@@ -206,6 +207,7 @@ def decide_all(problem, labels, planned, policies, mark: str) -> list[Decision]:
             decision = _plan_decision(policy, problem, labels, planned, mark)
         else:
             decision = policy.decide(problem, planned)
+            _check_shape(problem, decision)
         count = names[decision.name] = names.get(decision.name, 0) + 1
         if count > 1:
             decision = decision._replace(name=f"{decision.name} {count}")
@@ -270,6 +272,17 @@ def _slots(problem, calendar, weeks):
         hint = "Give as many periods as are planned"
         raise _refuse("weeks", text + str(problem.periods), hint)
     return np.arange(first, last + 1)
+
+
+def _check_shape(problem, decision) -> None:
+    wanted = [
+        (len(g.items), problem.periods, len(g.network.node)) for g in problem.groups
+    ]
+    found = [np.shape(y) for y in decision.targets]
+    if found != wanted:
+        text = f"policy '{decision.name}' has targets of shape {found}"
+        hint = f"They must be items x periods x nodes, by size class: {wanted}"
+        raise _refuse("policies", text, hint)
 
 
 def _check_orders(record) -> None:

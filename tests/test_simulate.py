@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
-from tiny_folder import FAST, edited, write
+from tiny_folder import FAST, edited, tiny, write
 
 import meio_jax as meio
 from meio_jax.cli import main
@@ -114,6 +115,34 @@ def test_orders_that_are_no_numbers_are_refused(made):
     text = "policy 'odd' orders something negative or not a number"
     with pytest.raises(meio.InputError, match=text):
         meio.simulate(tables, [nan_policy("odd", np.nan)], paths=4, config=options())
+
+
+def test_targets_of_other_periods_are_refused(made):
+    tables, *_ = made
+
+    class Short:
+        def decide(self, problem, sample):
+            found = meio.policies.base_stock().decide(problem, sample)
+            return found._replace(targets=tuple(y[:, :2] for y in found.targets))
+
+    text = r"(?s)'base_stock_lost' has targets of shape \[\(3, 2, 2\)\].*\(3, 3, 2\)"
+    with pytest.raises(meio.InputError, match=text):
+        meio.simulate(tables, [Short()], paths=4, config=options())
+
+
+def test_replayed_weeks_are_as_many_as_are_planned(tmp_path):
+    days = [f"2025-12-{day:02d}" for day in (1, 8, 15, 22, 29)]
+    rows = [f"{i},{r},{d},9" for i in "ABC" for r in ("North", "South") for d in days]
+    files = tiny() | {"history.csv": "\n".join(["item,region,period,quantity", *rows])}
+    del files["demand.csv"]
+    tables = meio.read(write(tmp_path / "data", files))
+    ask = partial(meio.simulate, tables, ["base_stock"], paths=4, config=options())
+    with pytest.raises(meio.InputError, match="are 2 periods, the plan has 3"):
+        ask(weeks=(days[0], days[1]))
+    with pytest.raises(meio.InputError, match="'2026-02-02' is not in the history"):
+        ask(weeks=(days[0], "2026-02-02"))
+    outcome = ask(weeks=(days[2], days[4]))
+    assert outcome.facts["weeks"] == [days[2], days[4]]
 
 
 @pytest.mark.parametrize(

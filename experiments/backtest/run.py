@@ -137,7 +137,7 @@ def between(demand: Demand, first: int, last: int) -> Demand:
 
 
 class Replanner:
-    """Plans week by week, each time from the prices of the week before."""
+    """Plans week by week, from the prices and corrections of the last plan."""
 
     def __init__(self, name: str, regimes: int = 1):
         self.name, self.regimes, self.place = name, regimes, None
@@ -147,7 +147,10 @@ class Replanner:
         """Targets and tolls of the priced plan."""
         problem = replace(problem, regimes=self.regimes)
         found = solve_problem(problem, sample, SOLVER, start=self.place)
-        self.place = Place(found.prices, found.bound_prices, lifts=found.lifts)
+        self.place = Place(
+            found.prices, found.bound_prices, lifts=found.lifts, tilts=found.tilts,
+            kept=found.kept,
+        )  # fmt: skip
         reserves = tuple(
             np.zeros((1, len(g.network.node), len(g.items))) for g in problem.groups
         )

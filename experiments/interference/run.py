@@ -270,6 +270,7 @@ def draw_figure(table: dict, path) -> None:
                 told["mean"], place, xerr=ends, fmt="o", color=color, capsize=3
             )
         axis.set_yticks(range(len(names)), names[::-1])
+        axis.locator_params(axis="x", nbins=5)
         axis.set(title=pair, xlabel="USD a week", ylim=(-0.5, len(names) - 0.5))
     figure.savefig(path, dpi=120)
 

@@ -78,9 +78,10 @@ def as_of(lab: Lab, ago: int) -> Lab:
 
 
 def at_prices(lab: Lab, found: Solution) -> Decision:
-    """The targets of a lab that are best at the prices of a solution, and its tolls."""
+    """The targets of a lab that are best at the prices and corrections of a solution,
+    and its tolls."""
     problem = lab.problem
-    targets = targets_at(problem, lab.sample, lab.solver, found.prices)
+    targets = targets_at(problem, lab.sample, lab.solver, found.prices, found.tilts)
     tolls = tuple(
         window_tolls(found.prices[:, g.network.node], lab.sample.window(k))
         for k, g in enumerate(problem.groups)

@@ -35,7 +35,7 @@ class Unpriced(AbstractRecipe):
 
 
 class StaticPrices(AbstractRecipe):
-    """The planner at the mean of its prices over time, then clipped.
+    """The planner at the means of its prices and corrections over time, then clipped.
 
     Attributes:
       options: of the planner.
@@ -46,9 +46,13 @@ class StaticPrices(AbstractRecipe):
 
     def decide(self, problem: Problem, sample: Sample) -> Decision:
         """Targets and tolls at steady prices."""
-        moving = solve_problem(problem, sample, _quick(self.options)).prices
-        prices = steady(moving, problem.capacities)
-        targets = targets_at(problem, sample, self.options, prices)
+        moving = solve_problem(problem, sample, _quick(self.options))
+        prices = steady(moving.prices, problem.capacities)
+        tilts = tuple(
+            np.broadcast_to(x.mean(axis=1, keepdims=True), x.shape)
+            for x in moving.tilts
+        )
+        targets = targets_at(problem, sample, self.options, prices, tilts)
         found = decision(self.name, problem, clip(problem, sample, targets))
         tolls = tuple(
             window_tolls(problem.paid(prices)[:, g.network.node], sample.window(k))

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from experiments.labs import demo_lab, few_items
 from meio_jax import planner
 from meio_jax.dual.use import use_charges, use_cost
-from meio_jax.planner import solve_problem
+from meio_jax.planner import solve_problem, targets_at
 from meio_jax.recover.evaluate import Evaluator, outcome_use, violation
 from meio_jax.recover.slopes import greedy_slopes
 from meio_jax.scenarios.sample import draw_sample
@@ -136,6 +136,16 @@ def test_corrected_plans_cost_less_and_keep_room(demo):
     assert 1 <= warm < cold <= 6
     assert again.evaluations < found.evaluations
     assert abs(again.cost - found.cost) < 0.01 * found.cost
+
+
+def test_prices_of_a_corrected_plan_mean_little_without_its_corrections(demo):
+    made, sample, solver = demo
+    none = np.full_like(made.storage, np.inf)  # storage alone binds, little is repaired
+    made = replace(made, inbound=none, outbound=none)
+    found = solve_problem(made, sample, replace(solver, corrections=6))
+    pick = lambda tilts: targets_at(made, sample, solver, found.prices, tilts)[0]
+    far, near = (np.abs(pick(t) - found.targets[0]).sum() for t in ((), found.tilts))
+    assert near < 0.05 * found.targets[0].sum() < 0.2 * far
 
 
 def test_free_overage_keeps_no_room(demo):

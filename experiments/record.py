@@ -24,6 +24,14 @@ def parser(text: str, script: str) -> argparse.ArgumentParser:
     return made
 
 
+def device() -> str:
+    """What this process computes on."""
+    import jax
+
+    first = jax.devices()[0]
+    return f"{first.platform} ({first.device_kind})"
+
+
 class Record:
     """One run: starts its clock and takes the commit, then writes its result.
 
@@ -44,18 +52,16 @@ class Record:
 
         Args:
           name: of the file, unless it is a quick one.
-          **facts: what was found.
+          **facts: what was found; "device" where other processes have found it, as
+            asking for it here would take the memory of a GPU.
         """
-        import jax
-
-        device = jax.devices()[0]
         options = vars(self.args).items()
         result = {
             "options": {k: v for k, v in options if not isinstance(v, Path)},
             **facts,
             "seconds": round(time.perf_counter() - self._begin, 1),
             "commit": self.commit,
-            "device": f"{device.platform} ({device.device_kind})",
+            "device": facts.get("device") or device(),
             "versions": versions() | {"scipy": version("scipy")},
         }
         file = "quick.json" if self.args.quick else f"{name}.json"

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -79,30 +79,17 @@ def floor(problem, sample) -> None:
     import jax
     import jax.numpy as jnp
 
-    from meio_jax.kernels.cost import cumulate
     from meio_jax.mesh import chunk_items
     from meio_jax.planner import coarse_group
     from meio_jax.scenarios.load import SlotSource
-    from meio_jax.scenarios.sample import window_demand
 
     for k, group in enumerate(problem.groups):
         group = coarse_group(group)
         network = group.network
         source = SlotSource(problem, group, sample)
         pool = jnp.asarray(network.tree.pool_of[:, network.home])
-        pools = len(network.tree.member)
         fixed = [jnp.asarray(x) for x in (source.slot, sample.lead[k], network.home)]
-        draw = partial(window_demand, longest=sample.longest)
-
-        @jax.jit
-        def sums(slots, fixed, pool, draw=draw, pools=pools):
-            def one(slots):
-                demand = draw(slots, *fixed)
-                total = cumulate(demand.reshape(demand.shape[0], -1), pool, pools, 1)
-                return jnp.sort(total.reshape(pools, *demand.shape[1:]), axis=-1).sum()
-
-            return jax.lax.map(one, slots)
-
+        sums = _sums(len(network.tree.member), sample.longest)
         size = len(group.items)
         chunk = min(chunk_items(), size)
         for first in range(0, size, chunk):
@@ -111,6 +98,27 @@ def floor(problem, sample) -> None:
             jax.block_until_ready(
                 sums(jnp.pad(slots, ((0, short), (0, 0), (0, 0))), fixed, pool)
             )
+
+
+@cache
+def _sums(pools: int, longest: int):
+    """Sums over the pools of a tree, sorted, of the scenarios of some items."""
+    import jax
+    import jax.numpy as jnp
+
+    from meio_jax.kernels.cost import cumulate
+    from meio_jax.scenarios.sample import window_demand
+
+    @jax.jit
+    def sums(slots, fixed, pool):
+        def one(slots):
+            demand = window_demand(slots, *fixed, longest=longest)
+            total = cumulate(demand.reshape(demand.shape[0], -1), pool, pools, 1)
+            return jnp.sort(total.reshape(pools, *demand.shape[1:]), axis=-1).sum()
+
+        return jax.lax.map(one, slots)
+
+    return sums
 
 
 def draw_rows(problem, sample) -> int:

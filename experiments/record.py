@@ -10,6 +10,8 @@ from pathlib import Path
 
 from meio_jax.plan import versions
 
+PLATFORMS = {"gpu": "cuda,cpu"}  # what JAX calls a device of the command line
+
 
 def parser(text: str, script: str) -> argparse.ArgumentParser:
     """A command line with `--quick` and `--out`.

@@ -136,14 +136,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--device", default="cpu", choices=["cpu", "gpu", "any"])
     args = parser.parse_args(arguments)
+    import jax
+
     if args.device != "any":
-        os.environ["JAX_PLATFORMS"] = {"gpu": "cuda,cpu"}.get(args.device, "cpu")
+        named = record.PLATFORMS.get(args.device, args.device)
+        jax.config.update("jax_platforms", named)
     run = record.Record(args)
     items, nodes, repeats = args.items, NODES, args.repeats
     if args.quick:
         items, nodes, repeats = 16, 8, 1
-    import jax
-
     rows = []
     with jax.enable_x64(True):
         found = [*planning(items, nodes, repeats)]

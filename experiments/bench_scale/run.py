@@ -233,7 +233,8 @@ def apart(case: dict, device: str, twice: int) -> dict:
     """Measures one case in a process of its own."""
     flags = [f"--{name}={value}" for name, value in (case | {"twice": twice}).items()]
     command = [sys.executable, "-m", "experiments.bench_scale.run", "--one", *flags]
-    platform = {} if device == "any" else {"JAX_PLATFORMS": device}
+    named = record.PLATFORMS.get(device, device)
+    platform = {} if device == "any" else {"JAX_PLATFORMS": named}
     done = subprocess.run(
         command, env=os.environ | platform, check=True, stdout=subprocess.PIPE
     )

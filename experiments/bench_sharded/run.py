@@ -116,7 +116,8 @@ def crew(processes: int, devices: int, case: dict, device: str) -> list[dict]:
     module = "experiments.bench_sharded.run"
     flags = [f"--{name}={value}" for name, value in case.items()]
     flags += [f"--processes={processes}", f"--devices={devices}", f"--place={place}"]
-    platform = {} if device == "any" else {"JAX_PLATFORMS": device}
+    named = record.PLATFORMS.get(device, device)
+    platform = {} if device == "any" else {"JAX_PLATFORMS": named}
     split = f"--xla_force_host_platform_device_count={devices}"
     flagged = {"XLA_FLAGS": split} if device == "cpu" else {}
     started = [

@@ -24,7 +24,7 @@ QUICK = {"items": 24, "nodes": 8, "periods": 2, "repeats": 1}
 SCENARIOS, SEASON = 64, 0.1
 PRICED = 0.02  # of `Dual.worth`, the move between two evaluations
 COLUMNS = (
-    "processes", "devices", "rows_cpu", "cpu_first", "cpu_all", "wall", "meeting",
+    "processes", "devices", "rows_cpu", "cpu_busiest", "cpu_all", "wall", "meeting",
     "sent_mb", "psum_mb", "rows_mb", "value", "differs",
 )  # fmt: skip
 
@@ -160,7 +160,7 @@ def summary(processes: int, devices: int, found: list[dict], first: dict) -> dic
     most = lambda name: max(f[name] for f in found)
     return {
         "processes": processes, "devices": devices,
-        "rows_cpu": round(most("rows_cpu"), 2), "cpu_first": round(cpu.max(), 3),
+        "rows_cpu": round(most("rows_cpu"), 2), "cpu_busiest": round(cpu.max(), 3),
         "cpu_all": round(cpu.sum(), 3),
         "wall": round(float(np.median([f["wall"] for f in found])), 3),
         "meeting": round(most("meeting"), 3), "sent_mb": round(most("sent_mb"), 2),

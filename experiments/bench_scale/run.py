@@ -279,7 +279,7 @@ def draw(rows: list[dict], path: Path) -> None:
             axes.plot(at, seconds, STYLES[part], label=SAYS[part])
         axes.set(xscale="log", yscale="log", xlabel=name, title=_title(name))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticks(at, [f"{x:,}" for x in at])
+        axes.set_xticks(at, [f"{x:,}" for x in at], fontsize=8)
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.10g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from meio_jax.plan import versions
 
+PLATFORMS = {"gpu": "cuda,cpu"}  # what JAX calls a device of the command line
+
 
 def parser(text: str, script: str) -> argparse.ArgumentParser:
     """A command line with `--quick` and `--out`.
@@ -22,6 +24,14 @@ def parser(text: str, script: str) -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="a smoke run, no picture")
     made.add_argument("--out", type=Path, default=Path(script).parent)
     return made
+
+
+def device() -> str:
+    """What this process computes on."""
+    import jax
+
+    first = jax.devices()[0]
+    return f"{first.platform} ({first.device_kind})"
 
 
 class Record:
@@ -44,18 +54,16 @@ class Record:
 
         Args:
           name: of the file, unless it is a quick one.
-          **facts: what was found.
+          **facts: what was found; "device" where other processes have found it, as
+            asking for it here would take the memory of a GPU.
         """
-        import jax
-
-        device = jax.devices()[0]
         options = vars(self.args).items()
         result = {
             "options": {k: v for k, v in options if not isinstance(v, Path)},
             **facts,
             "seconds": round(time.perf_counter() - self._begin, 1),
             "commit": self.commit,
-            "device": f"{device.platform} ({device.device_kind})",
+            "device": facts.get("device") or device(),
             "versions": versions() | {"scipy": version("scipy")},
         }
         file = "quick.json" if self.args.quick else f"{name}.json"

@@ -82,6 +82,7 @@ def problem(
     periods: int = 13,
     regions: int = 60,
     slots: int = 52,
+    season: float = 0.0,
     seed: int = 0,
 ) -> Problem:
     """Items with Poisson histories under storage, inbound and outbound capacities.
@@ -96,6 +97,8 @@ def problem(
       periods: planned.
       regions: of demand.
       slots: periods of history.
+      season: share by which every capacity swings over the periods; where it does not,
+        all periods are alike and one is planned for all.
       seed: of everything.
     """
     made, share = network(nodes, regions, seed)
@@ -118,10 +121,11 @@ def problem(
     window = 2 * rate[:, None] * own  # a period of lead time and one more
     stock = volume @ (window / 2 + np.sqrt(window) + 0.2 / nodes)
     stock = stock * np.where(np.arange(nodes) % 10 == 9, 0.75, 1.0)
-    over = lambda x: np.repeat(x[:, None], periods, axis=1)
+    swing = 1 - season * np.sin(np.arange(periods))
+    over = lambda x: x[:, None] * swing
     return Problem(
         groups=(Group(made, catalogue, histories(rate, share, slots, seed), None),),
         storage=over(stock), inbound=over(flow), outbound=over(flow),
-        item_limit=over(np.full(nodes, np.inf)), weight=np.zeros(0), kind="history",
-        slots=slots,
+        item_limit=np.full((nodes, periods), np.inf), weight=np.zeros(0),
+        kind="history", slots=slots,
     )  # fmt: skip

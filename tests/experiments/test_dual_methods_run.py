@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from experiments.dual_methods.run import main
 
 
+@pytest.mark.slow  # most of it compilation
 def test_quick_run_has_newton_ahead(tmp_path, capsys):
     main(["--quick", "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "quick.json").read_text())["rows"]

@@ -37,6 +37,7 @@ def test_rivals_are_brought_to_the_plans_stock(tmp_path):
             assert cost["difference"]["mean"] == pytest.approx(gap, abs=0.01)
 
 
+@pytest.mark.slow  # most of it compilation
 def test_faults_cost_money_and_more_of_them_more(tmp_path):
     rows = quick(faults, tmp_path)["rows"]
     more = {(r["fault"], r["strength"], r["policy"]): r["more"]["mean"] for r in rows}

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from experiments.scenarios.run import main
 
 
+@pytest.mark.slow  # most of it compilation
 def test_quick_run_brackets_its_plan(tmp_path, capsys):
     main(["--quick", "--out", str(tmp_path)])
     (row,) = json.loads((tmp_path / "quick.json").read_text())["rows"]

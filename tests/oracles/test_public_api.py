@@ -210,6 +210,7 @@ def test_value_falls_with_capacity_by_its_price():
         assert_allclose(fall, 2.2681112084, atol=((h + p) / (POINTS * v)).max())
 
 
+@pytest.mark.slow  # most of it compilation
 def test_a_thousand_items_on_64_scenarios():
     """A sample of 64 scenarios of 1,000 items; the optimum and its price by HiGHS."""
     rng = np.random.default_rng(0)

@@ -91,6 +91,7 @@ def test_changes_keep_to_bounds_and_whole_units(case):
     assert any((y != z).any() for y, z in zip(moved.targets, good.targets, strict=True))
 
 
+@pytest.mark.slow  # most of it compilation
 def test_a_refined_plan_from_tables_to_its_run(tmp_path):
     folder = write(tmp_path / "data")
     sets = [f"--set={s}" for s in (*SETS, *REFINE, "refine.rate=0.5")]

@@ -54,7 +54,7 @@ def sound():
     return faults
 
 
-@settings(deadline=None, derandomize=True, max_examples=120)
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(corruptions())
 def test_one_cell_of_the_demo(sound, corruption):
     name, row, column, _ = corruption

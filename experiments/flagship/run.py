@@ -60,7 +60,7 @@ def facts(plan: meio.Plan) -> dict:
     last = steps.max()
     first = steps.min()
     ascent = int(last["ascend"] - first["ascend"]) + 1
-    total = plan.facts["evaluations"]
+    total, corrected = plan.facts["evaluations"], last.get("correct", last["ascend"])
     values = np.array([m["value"] for m in plan.metrics if m["phase"] == "ascend"])
     apart = values.max() - np.maximum.accumulate(values)
     near = np.argmax(apart <= 1e-3 * abs(values.max()))
@@ -78,7 +78,8 @@ def facts(plan: meio.Plan) -> dict:
             "start and calibration": int(first["ascend"]) - 1,
             "ascent": ascent,
             "ascent, to 1e-3 below its top": int(near) + 1,
-            "prices of the bound": total - int(last["ascend"]),
+            "corrections": int(corrected - last["ascend"]),
+            "prices of the bound, and 2 to see what is left": total - int(corrected),
             "all": total,
         },
         "dual_values": values.tolist(),

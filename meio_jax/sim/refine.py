@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from meio_jax.kernels.kinks import larger, within
 from meio_jax.kernels.orders import Orders
 from meio_jax.problem import Problem
 from meio_jax.recover.round import round_targets
@@ -162,14 +163,14 @@ def whole_decision(problem: Problem, decision: Decision, changes) -> Decision:
 def _moved(target, change: Change):
     """Targets "periods nodes items" with their shift; none where there was none."""
     root = jnp.sqrt(jnp.mean(jnp.asarray(target), axis=0) + 1)
-    moved = jnp.maximum(target + root * change.shift, 0)
-    return jnp.where(target > 0, moved, jnp.maximum(change.shift, 0) * (target >= 0))
+    moved = larger(target + root * change.shift, 0.0)
+    return jnp.where(target > 0, moved, larger(change.shift, 0.0) * (target >= 0))
 
 
 def _shaken(target, key, least, most):
     """Targets by up to half a unit off, the same way in all periods, within bounds."""
     off = jax.random.uniform(key, target.shape[1:], target.dtype, -0.5, 0.5)
-    return jnp.clip(target + off, least, most)
+    return within(target + off, least, most)
 
 
 def _slope(problem: Problem, decision: Decision, planned, batches, days):
@@ -201,7 +202,7 @@ def _slope(problem: Problem, decision: Decision, planned, batches, days):
         for system, ledger in zip(systems, trace.ledgers, strict=True):
             mean = ledger.volume[warm:].mean(axis=2).T
             volume = volume.at[system.place].add(mean)
-        over = jnp.maximum(volume - limits.storage[:, warm:], 0)
+        over = larger(volume - limits.storage[:, warm:], 0.0)
         return money + (KEEP * limits.overage[:, warm:] * over).sum()
 
     grad = jax.jit(jax.grad(cost))

@@ -13,6 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from meio_jax.kernels.kinks import larger, smaller
+
 TINY = 1e-12  # its square is no zero in float32, where slopes of a share need it
 
 
@@ -144,8 +146,8 @@ def share_out(
       most: units there are, >= 0.
       want: units asked for, >= 0.
     """
-    total, most = want.sum(axis=-2), jnp.maximum(most, 0)  # -1e-16 after a subtraction
-    part = jnp.minimum(most, total) / jnp.maximum(total, TINY)
+    total, most = want.sum(axis=-2), larger(most, 0.0)  # -1e-16 after a subtraction
+    part = smaller(most, total) / larger(total, TINY)
     return want * jnp.where(total > most, part, 1)[..., None, :]
 
 
@@ -218,7 +220,7 @@ def fulfill(
         want = lax.dynamic_index_in_dim(demand, q, 0, keepdims=False)
         sent = lax.cond(  # a branch keeps XLA from copying the arrays at every step
             jnp.any(want > 0),
-            lambda: take(jnp.maximum(here - keep[:, None], 0), want) * is_open[:, None],
+            lambda: take(larger(here - keep[:, None], 0.0), want) * is_open[:, None],
             lambda: jnp.zeros_like(want),
         )
         if not free:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from meio_jax.kernels.cost import serve_cost
 from meio_jax.kernels.fulfill import TINY, Routes, take
+from meio_jax.kernels.kinks import larger, smaller
 
 SIZES = 2 ** np.arange(4, 14)  # of batches
 STEP = 128  # orders that cost as much as what a batch costs at least
@@ -324,7 +325,7 @@ def _offer(ready, most, want, cost, about, path, turn):
     """What goes from each node tried to each order, and what is told of it: units that
     keep their promise, money, money for lateness."""
     pay = serve_cost(cost[:, :, None], about[0], about[1])
-    ready = jnp.where(pay < about[2], jnp.maximum(ready, 0), 0)
+    ready = jnp.where(pay < about[2], larger(ready, 0.0), 0)
     sent = _in_room(most, path, ready, want, turn)
     days = cost[2][:, None]
     return sent, (
@@ -374,9 +375,9 @@ def share_orders(
       turn: from 0 to 1, who gets odd units; None where units are no whole numbers.
     """
     total = jnp.zeros_like(most).at[path].add(want)
-    given = jnp.minimum(total, jnp.maximum(most, 0))
+    given = smaller(total, larger(most, 0.0))
     if turn is None:
-        part = given / jnp.maximum(total, TINY)
+        part = given / larger(total, TINY)
         return want * jnp.where(total > most, part, 1)[path]
     given = jnp.floor(given)
     sums, first = jnp.cumsum(want), jnp.diff(path, prepend=-1) != 0

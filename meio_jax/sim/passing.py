@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
+from meio_jax.kernels.kinks import larger, smaller
 from meio_jax.sim.period import share_of
 from meio_jax.sim.system import System
 
@@ -43,12 +44,12 @@ def let_pass(systems: tuple[System, ...], nodes, due, rooms, period):
     for system, (some, to, via), want, units in zip(
         systems, ways, due, most, strict=True
     ):
-        part = jnp.minimum(jnp.minimum(docked[via], shipped[via]), docked[to])
+        part = smaller(smaller(docked[via], shipped[via]), docked[to])
         cut = units[some] * part
         cut = jnp.floor(cut + 1e-3) if system.whole else cut
         cut = jnp.where(part < 1, cut, units[some])
         less = share_of(system, period)(cut, want[some]) if some.size else want[some]
         passed.append(want.at[some].set(less))
-        dock = jnp.maximum(dock.at[via].add(-cut), 0)  # real units round
-        out = jnp.maximum(out.at[via].add(-cut), 0)
+        dock = larger(dock.at[via].add(-cut), 0.0)  # real units round
+        out = larger(out.at[via].add(-cut), 0.0)
     return passed, (dock, out)

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from meio_jax.kernels.kinks import larger
 from meio_jax.sim.system import View
 
 
@@ -47,7 +48,7 @@ class OrderUpTo(AbstractPolicy):
     def order(self, view: View) -> Float[Array, "nodes items paths"]:
         """Target less inventory position, where that is positive."""
         level = at_period(self.target, view.period)
-        return jnp.maximum(level[:, :, None] - view.position, 0)
+        return larger(level[:, :, None] - view.position, 0.0)
 
 
 class EchelonOrderUpTo(AbstractPolicy):
@@ -63,7 +64,7 @@ class EchelonOrderUpTo(AbstractPolicy):
     def order(self, view: View) -> Float[Array, "nodes items paths"]:
         """Target less echelon inventory position, where that is positive."""
         level = at_period(self.target, view.period)
-        return jnp.maximum(level[:, :, None] - view.echelon, 0)
+        return larger(level[:, :, None] - view.echelon, 0.0)
 
 
 def order_up_to(

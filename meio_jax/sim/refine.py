@@ -16,7 +16,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from meio_jax.kernels.orders import Orders
+from meio_jax.kernels.fulfill import Routes
+from meio_jax.kernels.kinks import larger, within
+from meio_jax.kernels.orders import Orders, Tries
 from meio_jax.problem import Problem
 from meio_jax.recover.round import round_targets
 from meio_jax.scenarios.sample import Sample
@@ -32,7 +34,7 @@ from meio_jax.sim.lab import (
 )
 from meio_jax.sim.policy import OrderUpTo
 from meio_jax.sim.run import run
-from meio_jax.sim.system import Paths
+from meio_jax.sim.system import Limits, Paths, System
 
 KEEP = 10.0  # price of expected stock above storage, in multiples of overage
 
@@ -162,14 +164,14 @@ def whole_decision(problem: Problem, decision: Decision, changes) -> Decision:
 def _moved(target, change: Change):
     """Targets "periods nodes items" with their shift; none where there was none."""
     root = jnp.sqrt(jnp.mean(jnp.asarray(target), axis=0) + 1)
-    moved = jnp.maximum(target + root * change.shift, 0)
-    return jnp.where(target > 0, moved, jnp.maximum(change.shift, 0) * (target >= 0))
+    moved = larger(target + root * change.shift, 0.0)
+    return jnp.where(target > 0, moved, larger(change.shift, 0.0) * (target >= 0))
 
 
 def _shaken(target, key, least, most):
     """Targets by up to half a unit off, the same way in all periods, within bounds."""
     off = jax.random.uniform(key, target.shape[1:], target.dtype, -0.5, 0.5)
-    return jnp.clip(target + off, least, most)
+    return within(target + off, least, most)
 
 
 def _slope(problem: Problem, decision: Decision, planned, batches, days):
@@ -184,41 +186,76 @@ def _slope(problem: Problem, decision: Decision, planned, batches, days):
     paths = _alike([make_paths(problem, b, cuts, warm) for b in batches])
     count = len(batches[0].weight)
     full = lambda x: jnp.asarray(ahead(np.moveaxis(x, 0, 2), warm, axis=0), jnp.float32)
-    bounds = [(full(g.items.lower), full(g.items.upper)) for g in problem.groups]
+    bounds = tuple((full(g.items.lower), full(g.items.upper)) for g in problem.groups)
+    starts = tuple(_Start(g.stock, g.due) for g in problem.groups)
+    world = _World(systems, policies, limits, routes, bounds, starts)
+    count = len(batches[0].weight)
+    return lambda changes, k, key: _gradient(
+        changes, paths[k], key, world, longest, warm, count
+    )
 
-    def cost(changes, paths, key):
-        moved = tuple(
-            OrderUpTo(_shaken(_moved(p.target, c), key, *ends), p.toll, c.reserve[None])
-            for p, c, ends in zip(policies, changes, bounds, strict=True)
-        )
-        states = tuple(
-            start_state(*each, count, longest)
-            for each in zip(problem.groups, systems, moved, strict=True)
-        )
-        trace = run(systems, moved, limits, paths, states, routes)
-        money = sum(x.money[warm:].sum(axis=(0, 1)).mean() for x in trace.ledgers)
-        volume = jnp.zeros_like(limits.storage[:, warm:])
-        for system, ledger in zip(systems, trace.ledgers, strict=True):
-            mean = ledger.volume[warm:].mean(axis=2).T
-            volume = volume.at[system.place].add(mean)
-        over = jnp.maximum(volume - limits.storage[:, warm:], 0)
-        return money + (KEEP * limits.overage[:, warm:] * over).sum()
 
-    grad = jax.jit(jax.grad(cost))
-    return lambda changes, k, key: grad(changes, paths[k], key)
+class _Start(NamedTuple):
+    """Stock of a group, as of `Group`."""
+
+    stock: Any
+    due: Any
+
+
+class _World(NamedTuple):
+    """What a refinement keeps while it moves changes; all of it may be traced."""
+
+    systems: tuple[System, ...]
+    policies: tuple[OrderUpTo, ...]
+    limits: Limits
+    routes: tuple[Routes | Tries, ...]
+    bounds: tuple[tuple[Any, Any], ...]
+    starts: tuple[_Start, ...]
+
+
+def _cost(changes, paths, key, world: _World, longest: int, warm: int, count: int):
+    """Mean cost of all periods on some paths, as `score` counts it."""
+    systems, limits = world.systems, world.limits
+    moved = tuple(
+        OrderUpTo(_shaken(_moved(p.target, c), key, *ends), p.toll, c.reserve[None])
+        for p, c, ends in zip(world.policies, changes, world.bounds, strict=True)
+    )
+    states = tuple(
+        start_state(*each, count, longest)
+        for each in zip(world.starts, systems, moved, strict=True)
+    )
+    trace = run(systems, moved, limits, paths, states, world.routes)
+    money = sum(x.money[warm:].sum(axis=(0, 1)).mean() for x in trace.ledgers)
+    volume = jnp.zeros_like(limits.storage[:, warm:])
+    for system, ledger in zip(systems, trace.ledgers, strict=True):
+        mean = ledger.volume[warm:].mean(axis=2).T
+        volume = volume.at[system.place].add(mean)
+    over = larger(volume - limits.storage[:, warm:], 0.0)
+    return money + (KEEP * limits.overage[:, warm:] * over).sum()
+
+
+# one program for all refinements of problems of the same shapes
+_gradient = jax.jit(jax.grad(_cost), static_argnames=("longest", "warm", "count"))
 
 
 def _alike(batches: list[tuple[Paths, ...]]) -> list[tuple[Paths, ...]]:
-    """Orders of several batches in the same shapes: what is added is no order."""
+    """Orders of several batches in the same shapes, in few over all problems of nearly
+    one size: what is added is no order."""
     out = []
     for group in zip(*batches, strict=True):
         if not isinstance(group[0].demand, Orders):
             out.append(group)
             continue
         shapes = [p.demand.units.shape[2:] for p in group]
-        rows, width = (max(s[k] for s in shapes) for k in (0, 1))
+        rows, width = (_coarse(max(s[k] for s in shapes)) for k in (0, 1))
         out.append([_padded(p, rows, width) for p in group])
     return [tuple(x) for x in zip(*out, strict=True)]
+
+
+def _coarse(count: int) -> int:
+    """A power of two, or one and a half of one: at most half as much again."""
+    step = 1 << max(count.bit_length() - 2, 0)
+    return -(-count // step) * step
 
 
 def _padded(paths: Paths, rows: int, width: int) -> Paths:

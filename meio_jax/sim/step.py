@@ -11,6 +11,7 @@ and send between the nodes' orders and receipts (`DEPOTS`).
 
 import jax.numpy as jnp
 
+from meio_jax.kernels.kinks import larger
 from meio_jax.sim.feed import feed
 from meio_jax.sim.period import Now, Period, Phase, World, money_of
 from meio_jax.sim.sell import sell, settle
@@ -24,7 +25,7 @@ def charge(world: World, now: tuple[Now, ...], period: Period) -> Period:
     volume = jnp.zeros_like(rooms.outbound)
     for system, ledger in zip(world.systems, period.ledgers, strict=True):
         volume = volume.at[system.place].add(ledger.volume)
-    over = rooms.overage @ jnp.maximum(volume - limit, 0)
+    over = rooms.overage @ larger(volume - limit, 0.0)
     for k, (system, state, ledger) in enumerate(
         zip(world.systems, period.states, period.ledgers, strict=True)
     ):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from meio_jax.kernels.kinks import larger
 from meio_jax.sim.passing import let_pass
 from meio_jax.sim.period import Now, Period, World, changed, share_of
 from meio_jax.sim.system import State, System, View
@@ -184,7 +185,7 @@ def admit(systems: tuple[System, ...], places, due, room, period):
         cut = units * part[place]
         cut = jnp.floor(cut + 1e-3) if system.whole else cut
         cut = jnp.where(over[place], cut, units)
-        room = jnp.maximum(room.at[place].add(-cut), 0)  # real units round
+        room = larger(room.at[place].add(-cut), 0.0)  # real units round
         taken.append(share_of(system, period)(cut, want))
     return taken, room
 

@@ -3,9 +3,12 @@
 from dataclasses import replace
 from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from jax.flatten_util import ravel_pytree
 from numpy.testing import assert_allclose, assert_array_equal
 from tiny_folder import FAST, write
 
@@ -15,7 +18,15 @@ from meio_jax.config import Config, with_overrides
 from meio_jax.scenarios.sample import draw_sample, seeds_of
 from meio_jax.sim import policies
 from meio_jax.sim.lab import path_samples, simulate_decisions
-from meio_jax.sim.refine import Change, refine, score, whole_decision
+from meio_jax.sim.refine import (
+    Change,
+    _cost,
+    _gradient,
+    _slope,
+    refine,
+    score,
+    whole_decision,
+)
 from meio_jax.tables import examine
 from meio_jax.tables.build import build
 
@@ -60,6 +71,73 @@ def test_wrong_targets_are_mended(case, share):
     assert before > 4 * reference
     assert after < 1.05 * reference
     assert found.after == min(score for _, score in found.scores) < found.before
+
+
+def of_eight(samples, family=3):
+    """Batches of eight paths."""
+    return [s for s in samples(family, 8) if len(s.weight) == 8] * 2
+
+
+def other(decision, share):
+    return decision._replace(
+        targets=tuple(np.floor(share * y) for y in decision.targets)
+    )
+
+
+def changes_of(problem, seed):
+    rng = np.random.default_rng(seed)
+    shapes = [(len(g.network.node), len(g.items)) for g in problem.groups]
+    draw = lambda low, s: jnp.asarray(rng.uniform(low, 2, s), jnp.float32)
+    return tuple(Change(draw(-2, s), draw(0, s)) for s in shapes)
+
+
+@pytest.mark.parametrize("share", [0.4, 2.5])
+def test_slopes_are_differences(case, monkeypatch, share):
+    # a difference over one unit of a change is the mean of the slopes between
+    problem, sample, good, samples = case
+    seen = []
+    keep = lambda changes, *rest: seen.append(rest) or _gradient(changes, *rest)
+    monkeypatch.setattr("meio_jax.sim.refine._gradient", keep)
+    slope = _slope(problem, other(good, share), sample, of_eight(samples), 7.0)
+    changes, key = changes_of(problem, 1), jax.random.key(5)
+    slope(changes, 0, key)
+    start, back = ravel_pytree(changes)
+    cost = jax.jit(_cost, static_argnums=(4, 5, 6))
+    parts = 40
+    for k in range(0, start.size, 2):
+        step = jnp.zeros_like(start).at[k].set(1)
+        more, less = (
+            float(cost(back(start + x * step), *seen[0])) for x in (0.5, -0.5)
+        )
+        along = [
+            float(ravel_pytree(slope(back(start + x * step), 0, key))[0][k])
+            for x in ((np.arange(parts) + 0.5) / parts - 0.5).tolist()
+        ]
+        assert_allclose(np.mean(along), more - less, rtol=0.03, atol=0.5)
+
+
+def test_refinements_of_the_same_shapes_share_a_program(case):
+    problem, sample, good, samples = case
+    ask = partial(
+        refine, planned=sample, selection=samples(1, 8), days=7.0, steps=4, rate=0.5,
+        check=1,
+    )  # fmt: skip
+    group = problem.groups[0]
+    items = replace(group.items, upper=np.minimum(group.items.upper, 60.0))
+    dear = replace(
+        problem, groups=(replace(group, items=items), *problem.groups[1:]),
+        overage=3 * problem.overage,
+    )  # fmt: skip
+    ask(problem, other(good, 2.5), batches=of_eight(samples))
+    before = _gradient._cache_size()
+    second = ask(dear, other(good, 0.4), batches=of_eight(samples, 4))
+    assert _gradient._cache_size() == before > 0
+    _gradient.clear_cache()
+    alone = ask(dear, other(good, 0.4), batches=of_eight(samples, 4))
+    assert _gradient._cache_size() == 1
+    assert second.scores == alone.scores
+    for y, z in zip(second.decision.targets, alone.decision.targets, strict=True):
+        assert_array_equal(y, z)
 
 
 def test_nothing_changes_without_a_gain(case):

@@ -834,9 +834,9 @@ def _summary(log: _Log, plan, config, out: Path, outcome) -> None:
     log.line(f"bound    {how}")
     log.line(
         f"         distance: targets and prices {proof['model'] / plan.cost:.2%}, "
-        f"greedy fulfilment {proof['fulfilment'] / plan.cost:.2%}; "
-        f"within the planning kernel {proof['kernel'] / plan.cost:.2%}"
+        f"greedy fulfilment {proof['fulfilment'] / plan.cost:.2%}"
     )
+    log.line(f"         within the planning kernel {proof['kernel'] / plan.cost:.2%}")
     log.line(
         f"service  {value['fill rate']:.1%} served, {value['on promise rate']:.1%} on "
         f"promise, {value['local share']:.1%} from the home node"

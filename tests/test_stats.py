@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
+from scipy.stats import ttest_rel
 
 from meio_jax.stats import holm, interval, paired
 
@@ -44,6 +45,13 @@ def test_equal_policies_differ_by_nothing():
     values = np.arange(5.0)
     assert paired(values, values) == ((0, 0, 0), 1.0, np.inf)
     assert paired(values + 1, values).p == 0
+
+
+def test_chances_are_those_of_student_also_for_differences_that_hardly_differ():
+    rng = np.random.default_rng(4)
+    one, other = rng.normal(size=(2, 30))
+    assert_allclose(paired(one, other).p, ttest_rel(one, other).pvalue)
+    assert paired(one + 1e9, one).p < 1e-100  # and without a warning
 
 
 def test_one_path_has_no_interval():

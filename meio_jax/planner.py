@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,26 +17,23 @@ from meio_jax.dual.ascend import LBFGS, AbstractAscent, FirstOrder, Newton, resi
 from meio_jax.dual.prices import Dual
 from meio_jax.dual.rows import Rows, build_rows, spread_rows
 from meio_jax.dual.strata import sample_problem
-from meio_jax.dual.stream import Streamed, cells_of, pinned, with_charge, with_lift
+from meio_jax.dual.stream import Streamed, in_cells, pinned, with_charge, with_lift
 from meio_jax.dual.use import use_charges, window_tolls
 from meio_jax.horizon import Horizon, alike, first_period
-from meio_jax.mesh import chunk_items, crew_for, place
+from meio_jax.mesh import chunk_items, crew_for
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
 from meio_jax.recover.certify import certify
-from meio_jax.recover.chain import raise_targets
 from meio_jax.recover.evaluate import Evaluator, node_use, violation
-from meio_jax.recover.repair import add_units, cut_units
 from meio_jax.recover.room import room_kept, swings
-from meio_jax.recover.round import round_targets
+from meio_jax.recover.settle import Recovery
 from meio_jax.recover.sharpen import sharpen
 from meio_jax.recover.slopes import greedy_slopes
 from meio_jax.recover.units import (
     absence_costs,
     cell_costs,
     shortage_cost,
-    unit_values,
     whole_optimum,
 )
 from meio_jax.scenarios.sample import Sample
@@ -46,9 +42,7 @@ from meio_jax.solution import Callback, Place, Progress, Refine, Solution
 CLASSES = 128  # demand classes of a group that plans and prices are made on
 SMALL = 60_000  # cells times nodes times classes
 SMALL_ROUNDS = 60  # of exact solutions there
-ROUNDS = 24  # of repair
 PROBES = 12  # roundings tried in small problems
-LINKS = 8  # rounds of raising targets to what the period before leaves
 LIFTS = 2  # rounds of calibration
 MOST_LIFT = 8.0
 STEPS = 4  # of the ascent in a round of corrections
@@ -274,7 +268,7 @@ class _Run:
                 dual.gather(prices), point.targets, stage=stage,
                 softness=method.softness * stage, curved=False,
             )  # fmt: skip
-        return self._probe(prices, self._whole(point.targets), 0)
+        return self._recovery(None).whole(prices, self._targets(point))
 
     def solve(self) -> Solution:
         """Every phase."""
@@ -290,10 +284,16 @@ class _Run:
             state = self._corrected(state)
         price, wanted = self._sharpen(state, dear)
         prices = dual.spread(price)
-        found = self._recover(prices, wanted, state)
+        recovery = self._recovery(state)
+        small = self.options.whole_units and self._small() and dual.limited.size
+        found = recovery.best(
+            prices, wanted, probes=PROBES if small else 1, chain=self.options.chain
+        )
         if self.refine is not None and not self._stop():
-            found = self._refined(self.refine, found, state)
-        targets, outcomes, tolls, use = found
+            tell = lambda cost: self._say("refine", cost, state)
+            refined = self.refine(found.targets, found.tolls, tell)
+            found = recovery.within(refined, found.tolls)
+        _, _, targets, outcomes, tolls, use = found
         cost = sum(o.cost for o in outcomes)
         rations = self._rations(prices, targets)
         overrides = self._overrides(prices, targets)
@@ -366,7 +366,7 @@ class _Run:
         these save at no price; the bound stays that of the problem as given."""
         dual = self.dual
         benefit = tuple(
-            self._unchunk(absence_costs(rows, y), k).sum(axis=1)
+            self.dual.by_item(absence_costs(rows, y), k).sum(axis=1)
             for k, (rows, y) in enumerate(zip(dual.rows, point.targets, strict=True))
         )
         self.problem = choose_items(self.problem, benefit)
@@ -375,7 +375,7 @@ class _Run:
             rows  # draws the new limits with everything else
             if isinstance(rows, Streamed)
             else replace(
-                rows, upper=jnp.minimum(rows.upper, self._chunk(g.items.upper, k))
+                rows, upper=jnp.minimum(rows.upper, self.dual.by_cell(g.items.upper, k))
             )
             for k, (rows, g) in enumerate(
                 zip(dual.rows, self.problem.groups, strict=True)
@@ -415,7 +415,7 @@ class _Run:
         tree kernel tilted so that its optimum is there too: it values single units."""
         dual, small = self.dual, self._small()
         if not sum(map(len, chosen)):
-            return state.point.price, self._whole(state.point.targets)
+            return state.point.price, self._targets(state.point)
 
         def follow(price, point):
             return dual.at(
@@ -428,7 +428,7 @@ class _Run:
             return self._stop()
 
         found = sharpen(
-            self.planning, self.sample, dual, state.point, chosen, self._unchunk,
+            self.planning, self.sample, dual, state.point, chosen, self.dual.by_item,
             follow, say, rounds=SMALL_ROUNDS if small else self.options.rounds,
             gap=1e-7 if small else 2e-4, dtype=self._dtype(),
             tolerance=1e-8 if small else 1e-5,
@@ -456,7 +456,7 @@ class _Run:
             self._keep_room(state, swing, 0.5 if count or warm else 1.0)
             turned = self._see_flows(state, 0.5 if count else 1.0)
             more = self._misfit(state)
-            targets = self._whole(state.point.targets)
+            targets = self._targets(state.point)
             moved = sum(np.abs(a * y).sum() for a, y in zip(more, targets, strict=True))
             self._add(more)
             state = last.init(dual, state.point.price, state.point.targets)
@@ -483,13 +483,13 @@ class _Run:
         """Adds to what targets are charged, money per unit, by group."""
         self.tilts = [a + b for a, b in zip(self.tilts, more, strict=True)]
         self.dual.rows = tuple(
-            with_charge(rows, self._chunk(x, k).astype(rows.lift.dtype))
+            with_charge(rows, self.dual.by_cell(x, k).astype(rows.lift.dtype))
             for k, (rows, x) in enumerate(zip(self.dual.rows, more, strict=True))
         )
 
     def _added(self, state) -> float:
         """What corrections charge the targets of a state: no part of their cost."""
-        y = self._whole(state.point.targets)
+        y = self._targets(state.point)
         return sum(float((a * b).sum()) for a, b in zip(self.tilts, y, strict=True))
 
     def _misfit(self, state):
@@ -506,9 +506,9 @@ class _Run:
             own, items = paid[:, group.network.node], group.items
             stock, ship = use_charges(own, k3.window, items.volume)
             worth = items.holding[:, None, None] - ship
-            y = self._unchunk(state.point.targets[k], k)
+            y = self.dual.by_item(state.point.targets[k], k)
             slope = greedy_slopes(k3, y, window_tolls(own, k3.window), worth)
-            seen = self._unchunk(state.point.tree_slope[k], k)
+            seen = self.dual.by_item(state.point.tree_slope[k], k)
             charge = stock + ship.mean(axis=2)
             least = -(1 - LEAST_RENT) * (items.holding[:, None] + charge)
             more = (slope + charge - seen) / 2
@@ -519,7 +519,7 @@ class _Run:
         """Moves the room kept free a share of the way to what prices ask for."""
         prices = self.dual.spread(state.point.price)
         shipped = tuple(
-            np.einsum("i,itn->tn", g.items.volume, self._unchunk(s, k).sum(axis=2))
+            np.einsum("i,itn->tn", g.items.volume, self.dual.by_item(s, k).sum(axis=2))
             for k, (g, s) in enumerate(
                 zip(self.planning.groups, state.point.sent, strict=True)
             )
@@ -551,7 +551,7 @@ class _Run:
         if not self.busy:
             return 0.0
         prices = self.dual.spread(state.point.price)
-        targets, tolls = self._whole(state.point.targets), self._tolls(prices)
+        targets, tolls = self._targets(state.point), self._recovery(state).tolls(prices)
         outcomes = tuple(map(lambda e, y, t: e(y, t), self.quick, targets, tolls))
         use = node_use(self.planning, outcomes, targets, self.dual.carried)[1:]
         capacity = self.planning.capacities[1:]
@@ -604,7 +604,7 @@ class _Run:
         tilted = []
         for k, (rows, items) in enumerate(zip(dual.rows, chosen, strict=True)):
             node = self.planning.groups[k].network.node
-            target = self._chunk(found.targets[k], k)
+            target = self.dual.by_cell(found.targets[k], k)
             mask, rest = (
                 np.zeros_like(found.targets[k]),
                 np.zeros_like(found.targets[k]),
@@ -614,7 +614,9 @@ class _Run:
             seen = dual.look(
                 held, prices[:, node], target, stage, self.method.softness * stage
             )
-            tilt = self._chunk(mask, k) * (self._chunk(rest, k) - seen.slope)
+            tilt = self.dual.by_cell(mask, k) * (
+                self.dual.by_cell(rest, k) - seen.slope
+            )
             tilted.append(replace(rows, tilt=tilt.astype(rows.tilt.dtype)))
         dual.rows = tuple(tilted)
 
@@ -622,7 +624,7 @@ class _Run:
         """What targets cost above the best at the prices under the tree kernel as it
         was climbed, and what room that they leave is worth there."""
         dual, rows, stage = self.dual, self.dual.rows, self.method.stages[-1]
-        held = tuple(self._chunk(y, k) for k, y in enumerate(targets))
+        held = tuple(self.dual.by_cell(y, k) for k, y in enumerate(targets))
         look = partial(
             dual.at, dual.gather(prices), stage=stage,
             softness=self.method.softness * stage, curved=self._curved(),
@@ -712,7 +714,7 @@ class _Run:
         trials = [self._trial(k) for k in range(len(self.dual.rows))]
         for _ in range(LIFTS):
             lifts = [
-                trial(self._unchunk(y, k))
+                trial(self.dual.by_item(y, k))
                 for k, (trial, y) in enumerate(zip(trials, point.targets, strict=True))
             ]
             self._lift(lifts)
@@ -746,7 +748,7 @@ class _Run:
 
         def ratio(targets) -> float:
             y = targets[index]
-            device = self._in_chunks(y, rows)
+            device = in_cells(y, rows)
             held = np.einsum("in,itn->", part.items.holding, 0.1 * y)
             costs = [evaluator(y * f, toll).cost for f in (1.0, 1.1)]
             tree = [float(shortage_cost(rows, device * f)) for f in (1.0, 1.1)]
@@ -763,211 +765,22 @@ class _Run:
                 left = group.stock.sum(axis=0)
             else:
                 left = point.targets[k] - point.sent[k].sum(axis=2)
-                rest = self._unchunk(left, k)
+                rest = self.dual.by_item(left, k)
                 left = rest[:, 0].sum(axis=0)
             self.dual.carried[group.network.node] += left
 
-    def _unchunk(self, y, k) -> np.ndarray:
-        """By item and period, for the items of all processes."""
-        count, chunk = len(self.problem.groups[k].items), y.shape[1]
-        y = np.asarray(y, float).reshape(-1, self.problem.periods, *y.shape[2:])
-        return self.crew.gather(y, count, chunk // self.problem.periods)
-
-    def _whole(self, targets):
-        return tuple(self._unchunk(y, k) for k, y in enumerate(targets))
-
-    def _chunk(self, y, k) -> Any:
-        """A process's own part of what `_unchunk` gives, cut over its devices."""
-        rows, periods = self.dual.rows[k], self.problem.periods
-        first, last = self.crew.own(len(y), cells_of(rows)[1] // periods)
-        return self._in_chunks(y[first:last], rows)
-
-    def _in_chunks(self, y, rows):
-        cells = cells_of(rows)
-        full = np.zeros((cells[0] * cells[1] // self.problem.periods, *y.shape[1:]))
-        full[: len(y)] = y
-        full = full.reshape(cells)
-        if isinstance(rows, Streamed):
-            return np.asarray(full, rows.dtype)
-        return place(full, rows.atoms)
-
-    def _recover(self, prices, wanted, state):
-        """The best feasible targets found from fractional ones.
-
-        Where that costs little, from several roundings: in small problems one unit more
-        or less of an item decides what else fits.
-        """
-        tolls, whole = self._tolls(prices), self.options.whole_units
-        probes = PROBES if whole and self._small() and self.dual.limited.size else 1
-        best = None
-        for probe in range(probes):
-            targets = self._probe(prices, wanted, probe)
-            found = self._settle(targets, tolls, state)
-            if best is None or found[:2] < best[:2]:
-                best = found
-        assert best is not None
-        return (self._link(best, state) if self.options.chain else best)[2:]
-
-    def _tolls(self, prices):
-        """What prices make of a shipment, which steers greedy fulfilment."""
-        paid = self._paid(prices)
-        return tuple(
-            window_tolls(paid[:, g.network.node], e.window)
-            for g, e in zip(self.problem.groups, self.evaluators, strict=True)
-        )
-
-    def _refined(self, refine: Refine, found, state):
-        """Refined targets and what they do, cut where they are above a capacity."""
-        targets, _, tolls, _ = found
-        targets = refine(targets, tolls, lambda cost: self._say("refine", cost, state))
-        now = self._weigh(targets, tolls, self.evaluators, state)
-        for count in range(ROUNDS):
-            if not now[0]:
-                break
-            spare, whole = 1 - 0.002 * count, self.options.whole_units
-            targets = self._cut(targets, now[3], now[5], whole, spare)
-            now = self._weigh(targets, tolls, self.evaluators, state)
-        return now[2:]
-
-    def _link(self, best, state):
-        """Raises targets to what the period before leaves while capacities hold."""
-        for _ in range(LINKS):
-            over, _, targets, outcomes, tolls, use = best
-            shipped = tuple(o.shipped for o in outcomes)
-            raised = raise_targets(
-                self.problem, targets, shipped, use, self._ships(outcomes),
-                whole=self.options.whole_units,
-            )  # fmt: skip
-            if over or all(map(np.array_equal, raised, targets)):
-                break
-            now = self._weigh(raised, tolls, self.evaluators, state)
-            if now[0]:
-                break
-            best = now
-        return best
-
-    def _weigh(self, targets, tolls, evaluators, state):
-        """What targets do and how good they are: those over a capacity are worst."""
-        outcomes = tuple(
-            e(y, t) for e, y, t in zip(evaluators, targets, tolls, strict=True)
-        )
-        use = node_use(self.problem, outcomes, targets, self.dual.carried)
-        over, cost = violation(self.problem, use), sum(o.cost for o in outcomes)
-        self._say("repair", cost, state, over)
-        return (over > 0, over if over > 0 else cost, targets, outcomes, tolls, use)
-
-    def _ships(self, outcomes):
-        """Shipments of a period in each regime that the last unit causes."""
-        return tuple(
-            o.empty / e.window for o, e in zip(outcomes, self.evaluators, strict=True)
-        )
-
-    def _probe(self, prices, wanted, probe):
-        """Whole targets near the fractional ones; every probe rounds at another offset,
-        and even ones then descend at prices near these."""
-        targets = []
-        for k, group in enumerate(self.problem.groups):
-            items, node = group.items, group.network.node
-            y = wanted[k]
-            if self.options.whole_units:
-                walk, key = group.network.tree.walk, items.key + 7919 * probe
-                y = round_targets(y, walk, key, items.lower, items.upper)
-                if probe % 2 == 0:
-                    near = np.random.default_rng(probe).uniform(0.8, 1.2, prices.shape)
-                    near = self._paid(prices * (near if probe else 1))
-                    best = whole_optimum(
-                        self.dual.rows[k], self._chunk(y, k),
-                        jnp.asarray(near[:, node]), steps=12,
-                    )  # fmt: skip
-                    y = self._unchunk(best, k)
-            targets.append(y)
-        return tuple(targets)
-
-    def _settle(self, targets, tolls, state):
-        """Cuts what is over and fills what is left, in rounds that are evaluated on
-        coarse classes until these fit, then on all."""
-        whole = self.options.whole_units
-        best, fine, filled = None, False, not whole
-        for count in range(ROUNDS):
-            fine = fine or count == ROUNDS - 1
-            evaluators = self.evaluators if fine else self.quick
-            now = self._weigh(targets, tolls, evaluators, state)
-            over, outcomes, use = now[0], now[3], now[5]
-            if fine and (best is None or now[:2] < best[:2]):
-                best = now
-            if over:
-                spare = 1 - 0.002 * max(count - 1, 0)  # ever more, so that rounds end
-                targets = self._cut(targets, outcomes, use, whole, spare)
-            elif not filled:
-                targets, filled = self._fill(targets, use), True
-            elif not fine:
-                fine = True
-            else:
-                break
-        assert best is not None  # the last round is fine
-        return best
-
-    def _cut(self, targets, outcomes, use, whole, spare):
-        """Units off until every capacity fits, as far as the last outcome can tell."""
-        problem = eqx.tree_at(
-            lambda p: (p.storage, p.inbound, p.outbound), self.problem,
-            tuple(c * spare for c in self.problem.limits),
+    def _recovery(self, state) -> Recovery:
+        """What makes plans of the problem as it is now."""
+        return Recovery(
+            self.problem, self.dual, self.evaluators, self.quick,
+            self.options.whole_units,
+            lambda cost, over: self._say("repair", cost, state, over),
         )  # fmt: skip
-        use = use.copy()
-        ships = self._ships(outcomes)
-        for _ in range(60):
-            before = targets
-            loss = self._unit_values(targets, less=True)
-            targets = cut_units(problem, targets, loss, ships, use, whole=whole)
-            for k, group in enumerate(problem.groups):
-                fewer = before[k] - targets[k]
-                node, volume = group.network.node, group.items.volume
-                use[0, node] -= np.einsum("i,itn->nt", volume, fewer)
-                by_regime = (
-                    (fewer[:, :, None] * ships[k]).sum(axis=0).transpose(1, 2, 0)
-                )
-                sent = by_regime.sum(axis=0)
-                gone, less = fewer.sum(axis=0).T, np.zeros(use.shape)
-                use[1, node] -= gone
-                use[1, node, 1:] += (gone - sent)[:, :-1]  # to be bought a period later
-                use[2:, node] -= by_regime
-                less[1, node] = gone
-                less[1, node, 1:] -= (gone - sent)[:, :-1]
-                use -= problem.passing(less)
-            same = all(
-                np.array_equal(a, b) for a, b in zip(before, targets, strict=True)
-            )
-            if same or violation(problem, use) <= 0:
-                break
-        return targets
 
-    def _fill(self, targets, use):
-        """Units into storage that is left, where flows are free or have spare room."""
-        problem = self.problem
-        flows = problem.capacities[1:]
-        room = flows - use[1:] > 0.1 * np.where(np.isfinite(flows), flows, 0)
-        room, use = room.all(axis=0), use.copy()
-        node, through = problem.ways
-        room[node] &= room[through]
-        for _ in range(20):
-            gain = tuple(-g for g in self._unit_values(targets, less=False))
-            before = targets
-            targets, added = add_units(problem, targets, gain, use, room)
-            for k, group in enumerate(problem.groups):
-                more = targets[k] - before[k]
-                use[0, group.network.node] += np.einsum(
-                    "i,itn->nt", group.items.volume, more
-                )
-            if not added:
-                break
-        return targets
-
-    def _unit_values(self, targets, *, less: bool):
-        found = (
-            unit_values(rows, self._chunk(y, k), less=less)
-            for k, (rows, y) in enumerate(zip(self.dual.rows, targets, strict=True))
-        )
-        return tuple(self._unchunk(x, k) for k, x in enumerate(found))
+    def _targets(self, point):
+        """Targets of all items at a point of the dual, units."""
+        parts = enumerate(point.targets)
+        return tuple(self.dual.by_item(y, k) for k, y in parts)
 
     def _rations(self, prices, targets):
         """Targets at the charges, none above those at a smaller one."""
@@ -976,12 +789,14 @@ class _Run:
             rows, node = self.dual.rows[k], self.problem.groups[k].network.node
             y, parts = targets[k], []
             for charge in charges:
-                more = self._chunk(np.broadcast_to(charge[:, None, None], y.shape), k)
+                more = self.dual.by_cell(
+                    np.broadcast_to(charge[:, None, None], y.shape), k
+                )
                 part = self.dual.look(
-                    with_charge(rows, more), paid[:, node], self._chunk(y, k), stage,
-                    self.method.softness * stage, curved=self._curved(),
+                    with_charge(rows, more), paid[:, node], self.dual.by_cell(y, k),
+                    stage, self.method.softness * stage, curved=self._curved(),
                 )  # fmt: skip
-                y = np.minimum(self._unchunk(part.target, k), y)
+                y = np.minimum(self.dual.by_item(part.target, k), y)
                 parts.append(y)
             found.append(np.stack(parts))
         return tuple(found)
@@ -1012,7 +827,7 @@ class _Run:
             self.planning, take_items(group, some), k, self.sample,
             count=options.levels, atoms=options.atoms, dtype=self._dtype(),
         )  # fmt: skip
-        fill = lambda y: jnp.asarray(self._in_chunks(y, rows))
+        fill = lambda y: jnp.asarray(in_cells(y, rows))
         free, held = fill(fixed.astype(float)) > 0, fill(targets)
         most = 8 * rows.anchor.sum(axis=2, keepdims=True) + 20
         rows = replace(

@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--items", type=int)
     parser.add_argument("--tightness", type=float, default=1.0)
-    parser.add_argument("--warm", action="store_true", help="demand + 1 %, again")
+    parser.add_argument("--warm", action="store_true", help="again, demand + 1 %%")
     args = parser.parse_args(arguments)
     run = record.Record(args)
     frames = read_flagship(

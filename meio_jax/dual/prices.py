@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from meio_jax.dual.lagrangian import AROUND, Evaluation, evaluate
 from meio_jax.dual.rows import Rows
-from meio_jax.dual.stream import Streamed, over_blocks, start_of
+from meio_jax.dual.stream import Streamed, cells_of, in_cells, over_blocks, start_of
 from meio_jax.mesh import Crew, place
 from meio_jax.problem import Problem
 
@@ -111,6 +111,29 @@ class Dual:
     def gather(self, full) -> Float[np.ndarray, " capacities"]:
         """The entries of the limited capacities."""
         return np.asarray(full).reshape(-1)[self.limited]
+
+    def by_item(self, x, index: int) -> Float[np.ndarray, "items periods ..."]:
+        """An array by cell of a group, by item and period: of all processes' items.
+
+        Args:
+          x: by chunk and cell.
+          index: which group.
+        """
+        periods, chunk = self.problem.periods, x.shape[1]
+        x = np.asarray(x, float).reshape(-1, periods, *x.shape[2:])
+        count = len(self.problem.groups[index].items)
+        return self.crew.gather(x, count, chunk // periods)
+
+    def by_cell(self, x, index: int) -> Any:
+        """The inverse of `by_item`: a process's own part, cut over its devices.
+
+        Args:
+          x: of all items of a group, by item, period and node.
+          index: which group.
+        """
+        rows, periods = self.rows[index], self.problem.periods
+        first, last = self.crew.own(len(x), cells_of(rows)[1] // periods)
+        return in_cells(x[first:last], rows)
 
     def with_capacity(self, capacity: Float[np.ndarray, " capacities"]) -> "Dual":
         """The same dual with other capacities, those that are limited here."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from meio_jax.dual.lagrangian import Evaluation
 from meio_jax.dual.rows import Rows
@@ -115,6 +116,23 @@ def pinned(rows: Rows | Streamed, targets) -> Rows | Streamed:
 def cells_of(rows: Rows | Streamed) -> tuple[int, ...]:
     """Chunks, cells of a chunk, and nodes."""
     return rows.cells if isinstance(rows, Streamed) else rows.lower.shape
+
+
+def in_cells(x: Float[np.ndarray, "items periods nodes"], rows: Rows | Streamed) -> Any:
+    """An array by item as one by chunk and cell, filled up with zeros, beside the rows:
+    on their devices, or on the host where rows are drawn again.
+
+    Args:
+      x: of the items that the rows are of.
+      rows: of a group.
+    """
+    cells, periods = cells_of(rows), x.shape[1]
+    full = np.zeros((cells[0] * cells[1] // periods, *x.shape[1:]))
+    full[: len(x)] = x
+    full = full.reshape(cells)
+    if isinstance(rows, Streamed):
+        return np.asarray(full, rows.dtype)
+    return place(full, rows.atoms)
 
 
 def start_of(rows: Rows | Streamed) -> Any:

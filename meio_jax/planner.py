@@ -32,9 +32,9 @@ from meio_jax.recover.sharpen import sharpen
 from meio_jax.recover.slopes import greedy_slopes
 from meio_jax.recover.units import (
     absence_costs,
+    best_whole,
     cell_costs,
     shortage_cost,
-    whole_optimum,
 )
 from meio_jax.scenarios.sample import Sample
 from meio_jax.solution import Callback, Place, Progress, Refine, Solution
@@ -621,20 +621,18 @@ class _Run:
         dual.rows = tuple(tilted)
 
     def _kernel_gap(self, prices, targets, use) -> float:
-        """What targets cost above the best at the prices under the tree kernel as it
-        was climbed, and what room that they leave is worth there."""
-        dual, rows, stage = self.dual, self.dual.rows, self.method.stages[-1]
-        held = tuple(self.dual.by_cell(y, k) for k, y in enumerate(targets))
-        look = partial(
-            dual.at, dual.gather(prices), stage=stage,
-            softness=self.method.softness * stage, curved=self._curved(),
-        )  # fmt: skip
-        best = look(held)
-        dual.rows = tuple(map(pinned, rows, held))
-        own = look(held)
-        dual.rows = rows
-        spare = dual.gather(np.maximum(self.planning.capacities - use, 0))
-        return own.value - best.value + float(own.price @ spare)
+        """What targets cost above the best whole ones at the prices under the tilted
+        tree kernel, unsmoothed, and what room that they leave is worth there."""
+        paid, above = self._paid(prices), 0.0
+        for k, (y, group) in enumerate(zip(targets, self.problem.groups, strict=True)):
+            own = jnp.asarray(paid[:, group.network.node])
+            rows, held = self.dual.rows[k], self.dual.by_cell(y, k)
+            best = best_whole(rows, held, own)
+            more = cell_costs(rows, held, own) - cell_costs(rows, best, own)
+            above += float(np.asarray(more, float).sum())
+        spare = np.maximum(self.planning.capacities - use, 0)
+        value = self.dual.gather(prices) @ self.dual.gather(spare)
+        return float(self.crew.totals(np.array(above))[0]) + float(value)
 
     def _bound_prices(self, state, prices, dear):
         """Prices to prove a bound at: those of exact rounds, else of the tree kernel
@@ -839,7 +837,7 @@ class _Run:
         own = jnp.asarray(self._paid(prices)[:, group.network.node])
         stage = self.method.stages[-1]
         best = self.dual.look(rows, own, held, stage, self.method.softness * stage)
-        best = whole_optimum(rows, jnp.round(best.target), own, steps=12)
+        best = best_whole(rows, best.target, own)
         more = cell_costs(rows, held, own) - cell_costs(rows, best, own)
         return np.asarray(more, float).reshape(-1, self.problem.periods)[: len(some)]
 

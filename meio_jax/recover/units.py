@@ -14,6 +14,8 @@ from meio_jax.kernels.cost import serve_cost, service_levels
 from meio_jax.kernels.tree import absence_cost, descend, exact_terms, unit_change
 from meio_jax.mesh import mesh_of, on_mesh, place
 
+DESCENT = 100  # single units between two looks whether all cells are at their best
+
 
 def by_device(body):
     """The function of rows, targets and what is common to all, each device working on
@@ -161,3 +163,18 @@ def whole_optimum(
     return jax.lax.map(
         chunk, (rows.by_item, rows.atoms, rows.tilt, rows.lower, rows.upper, target)
     )
+
+
+def best_whole(rows: Rows | Streamed, target, prices: Prices):
+    """Whole targets that no single unit more, less or elsewhere makes cheaper at the
+    prices: of M-natural-convex costs the optimum (Murota, 2003).
+
+    Args:
+      rows: of a group.
+      target: to begin at, units, by chunk, cell and node.
+      prices: of the group's nodes.
+    """
+    now, before = whole_optimum(rows, jnp.round(target), prices, steps=DESCENT), target
+    while not np.array_equal(now, before):
+        before, now = now, whole_optimum(rows, now, prices, steps=DESCENT)
+    return now

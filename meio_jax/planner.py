@@ -24,7 +24,7 @@ from meio_jax.mesh import chunk_items, crew_for
 from meio_jax.network import coarsen
 from meio_jax.problem import Group, Problem, take_items
 from meio_jax.recover.assortment import choose_items
-from meio_jax.recover.certify import certify
+from meio_jax.recover.certify import certify, sound_prices
 from meio_jax.recover.evaluate import Evaluator, node_use, violation
 from meio_jax.recover.room import room_kept, swings
 from meio_jax.recover.settle import Recovery
@@ -299,6 +299,7 @@ class _Run:
         overrides = self._overrides(prices, targets)
         kernel = self._kernel_gap(prices, targets, use)
         bound_prices = self._bound_prices(state, prices, dear)
+        bound_prices = sound_prices(self.given, bound_prices)
         certificate = certify(
             self._with_room(self.given), self.sample, bound_prices, targets, outcomes,
             use, count=self.options.certify, seed=self.sample.seed, dtype=self._dtype(),

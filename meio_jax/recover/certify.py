@@ -37,10 +37,10 @@ class Certificate(NamedTuple):
       fulfilment: cost of greedy fulfilment (K3) above the exact recourse (K2).
       items: items solved.
       of: items in all.
-      kernel: cost of the plan's targets above the best at the prices that they were
-        made at, unused capacity at its price included, under the tree kernel as it was
-        climbed, smoothing and corrections included: how well the planner solved what it
-        set itself. No part of the distance to the bound.
+      kernel: cost of the plan's targets above the best whole ones at the prices that
+        they were made at, unused capacity at its price included, under the tree kernel
+        with its corrections, unsmoothed: how well the planner solved what it set
+        itself. No part of the distance to the bound.
     """
 
     bound: float
@@ -66,6 +66,47 @@ def item_lagrangian(
     paid = outcome.holding + outcome.shipping + outcome.lost
     own = problem.paid(prices)[:, group.network.node]
     return (paid + use_cost(uses, own)).sum(axis=1)
+
+
+def sound_prices(
+    problem: Problem, prices: Float[np.ndarray, "resources nodes periods"]
+) -> Float[np.ndarray, "resources nodes periods"]:
+    """Prices under which no target is paid for growing without end.
+
+    Where inbound gets cheaper from a period to the next by more than a unit costs to
+    hold, a unit more than anyone could want has a negative charge: the dual is
+    unbounded there, and one that leaves such targets out proves nothing about them.
+    Later inbound prices are lowered until all charges are at least 0; then what is best
+    among targets that demand could use up is best among all. Items whose largest target
+    the problem itself limits ask for nothing.
+
+    Args:
+      problem: the problem.
+      prices: money per unit of capacity, >= 0.
+    """
+    prices = prices.copy()
+    node, through = problem.ways
+    for t in range(problem.periods - 1):
+        paid = problem.paid(prices)
+        most = paid[1, :, t] + _least_held(problem, paid[0, :, t], t)
+        share = np.ones(len(most))  # of what receipts pay where they pass through
+        passing = prices[1, through, t + 1] + prices[2:, through, t + 1].mean(axis=0)
+        np.minimum.at(share, through, most[node] / np.maximum(passing, 1e-300))
+        prices[1:, :, t + 1] *= share
+        most[node] -= passing * share[through]
+        prices[1, :, t + 1] = np.clip(prices[1, :, t + 1], 0, np.maximum(most, 0))
+    return prices
+
+
+def _least_held(problem: Problem, room, period: int):
+    """The least that a unit of any item costs to hold at each node in a period."""
+    least = np.full(len(room), np.inf)
+    for group in problem.groups:
+        node, items = group.network.node, group.items
+        cost = items.holding + items.volume[:, None] * room[node]
+        free = np.isinf(items.upper[:, period])
+        least[node] = np.minimum(least[node], np.where(free, cost, np.inf).min(axis=0))
+    return least
 
 
 def certify(

@@ -1,6 +1,7 @@
 """Single units under the tree kernel: what they are worth, and whole optima."""
 
 from functools import partial, wraps
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -165,12 +166,12 @@ def whole_optimum(
     )
 
 
-def best_whole(rows: Rows | Streamed, target, prices: Prices):
+def best_whole(rows: Any, target: Any, prices: Prices) -> Any:
     """Whole targets that no single unit more, less or elsewhere makes cheaper at the
     prices: of M-natural-convex costs the optimum (Murota, 2003).
 
     Args:
-      rows: of a group.
+      rows: of a group, `Rows` or `Streamed`.
       target: to begin at, units, by chunk, cell and node.
       prices: of the group's nodes.
     """
